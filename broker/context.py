@@ -1,0 +1,51 @@
+"""What a handler knows of the request besides its body: a small value, nothing in it reaches anywhere."""
+
+from __future__ import annotations
+
+from attrs import define
+
+
+@define(slots=True)
+class ConnectionContext:
+    """What all requests of one connection share.
+
+    listener: the listener's name. peer_host: the client's address as Kafka prints it, without a slash.
+    local_host, local_port: the address the client reached. principal: `User:ANONYMOUS` until authenticated.
+    """
+
+    listener: str
+    peer_host: str
+    local_host: str
+    local_port: int
+    principal: str
+    node_id: int
+    secure: bool = False
+    client_software_name: str = ""
+    client_software_version: str = ""
+
+
+@define(slots=True)
+class RequestContext:
+    """One request's header, and its connection."""
+
+    connection: ConnectionContext
+    api_key: int
+    api_version: int
+    correlation_id: int
+    client_id: str | None
+
+    @property
+    def listener(self) -> str:
+        return self.connection.listener
+
+    @property
+    def peer_host(self) -> str:
+        return self.connection.peer_host
+
+    @property
+    def principal(self) -> str:
+        return self.connection.principal
+
+    @property
+    def node_id(self) -> int:
+        return self.connection.node_id
