@@ -1,0 +1,1 @@
+"""Stock clients, used as their users use them."""

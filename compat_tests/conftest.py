@@ -1,0 +1,167 @@
+"""Options, targets and what every test of the suite shares.
+
+    pytest compat_tests                        against kwire
+    pytest compat_tests --target kafka         against Apache Kafka 4.3.1, started by the suite
+    pytest compat_tests --target HOST:PORT     against a broker that is running (tests that restart it are skipped)
+
+The environment variable TARGET gives the same as ``--target``.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from compat_tests import matrix
+from compat_tests.certificates import Certificates, make_certificates
+from compat_tests.processes import ScratchDirectory
+from compat_tests.targets import Broker, OwnBroker, TargetUnavailableError, answers_requests, make_broker
+
+MATRIX = pytest.StashKey[matrix.Results]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("compat")
+    group.addoption(
+        "--target", default=os.environ.get("TARGET") or "kwire", help="kwire (default), kafka, or HOST:PORT"
+    )
+    group.addoption(
+        "--matrix", action="store_true", help="write the client x capability matrix to docs/COMPATIBILITY.md"
+    )
+    group.addoption(
+        "--record-warnings",
+        action="store_true",
+        help="with --target kafka: add the warnings clients log to those allowed elsewhere",
+    )
+    try:
+        parser.addoption("--long", action="store_true", help="also run what takes long")
+    except ValueError:
+        pass  # another suite of the same run has it
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "capability(name): the row of the matrix that the test stands for")
+    config.addinivalue_line("markers", "client(name): the column of the matrix; by default from the module's name")
+    config.addinivalue_line("markers", "long: runs with --long only")
+    # Stock clients leave sockets to the garbage collector and use deprecated calls; that is not what is tested here.
+    for category in ("ResourceWarning", "DeprecationWarning", "PendingDeprecationWarning"):
+        config.addinivalue_line("filterwarnings", f"ignore::{category}")
+    config.addinivalue_line("filterwarnings", "ignore::pytest.PytestUnraisableExceptionWarning")
+    config.stash[MATRIX] = matrix.Results()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here not in item.path.parents:
+            continue
+        if item.get_closest_marker("long") and not config.getoption("--long"):
+            item.add_marker(pytest.mark.skip(reason="runs with --long"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    outcome = yield
+    report: pytest.TestReport = outcome.get_result()  # type: ignore[attr-defined]
+    item.config.stash[MATRIX].add(item, report)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.getoption("--matrix"):
+        session.config.stash[MATRIX].write(str(session.config.getoption("--target")))
+
+
+@pytest.fixture(scope="session")
+def target_name(request: pytest.FixtureRequest) -> str:
+    """``kwire``, ``kafka`` or ``HOST:PORT``."""
+    return str(request.config.getoption("--target"))
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Iterator[Path]:
+    directory = ScratchDirectory()
+    yield directory.path
+    directory.close()
+
+
+@pytest.fixture(scope="session")
+def certificates(scratch: Path) -> Certificates | None:
+    return make_certificates(scratch / "tls")
+
+
+def _start(target_name: str, directory: Path, certificates: Certificates | None) -> OwnBroker:
+    try:
+        broker = make_broker(target_name, directory, certificates)
+    except TargetUnavailableError as error:
+        pytest.skip(str(error))
+    broker.start()
+    return broker
+
+
+@pytest.fixture(scope="session")
+def broker(target_name: str, scratch: Path, certificates: Certificates | None) -> Iterator[Broker]:
+    """The broker that all tests share."""
+    if target_name not in ("kwire", "kafka"):
+        running = Broker("remote", target_name)
+        if not answers_requests(*running.address):
+            pytest.exit(f"no broker answers at {target_name}", returncode=4)
+        yield running
+        return
+    own = _start(target_name, scratch / "broker", certificates)
+    yield own
+    own.kill()
+
+
+@pytest.fixture(scope="session")
+def _second_broker(target_name: str, scratch: Path, certificates: Certificates | None) -> Iterator[OwnBroker]:
+    if target_name not in ("kwire", "kafka"):
+        pytest.skip("a broker that was started elsewhere is not restarted")
+    own = _start(target_name, scratch / "restartable", certificates)
+    yield own
+    own.kill()
+
+
+@pytest.fixture
+def restartable_broker(_second_broker: OwnBroker) -> OwnBroker:
+    """A running broker of its own that the test may kill, stop and start; ports and data stay."""
+    _second_broker.start()
+    return _second_broker
+
+
+@pytest.fixture
+def bootstrap(broker: Broker) -> str:
+    """``host:port`` of the plain listener."""
+    return broker.plain
+
+
+@pytest.fixture
+def tls_bootstrap(broker: Broker) -> str:
+    """``host:port`` of the TLS listener; the test is skipped where there is none."""
+    if broker.tls is None:
+        pytest.skip("no TLS listener (openssl is missing, or the broker was started elsewhere)")
+    return broker.tls
+
+
+@pytest.fixture(scope="session")
+def _name_counter() -> Iterator[int]:
+    return itertools.count(1)
+
+
+@pytest.fixture
+def fresh_name(_name_counter: Iterator[int], request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Names nobody used before: ``fresh_name("orders") -> "orders-17-4711"`` (number, process)."""
+    return lambda stem="t": f"{stem}-{next(_name_counter)}-{os.getpid()}"
+
+
+@pytest.fixture
+def topic(fresh_name: Callable[[str], str]) -> str:
+    """The name of a topic that does not exist yet (it is created on first use, with 4 partitions)."""
+    return fresh_name("topic")
+
+
+@pytest.fixture
+def group(fresh_name: Callable[[str], str]) -> str:
+    """A group id nobody used before."""
+    return fresh_name("group")

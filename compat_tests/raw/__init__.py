@@ -1,0 +1,1 @@
+"""Edge cases and error codes, asked with raw frames."""
