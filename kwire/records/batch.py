@@ -66,9 +66,10 @@ def decrement_sequence(sequence: int, decrement: int) -> int:
 class BatchHeader:
     """The 61 bytes before the records, and where they stand (`position`) in the data they were read from.
 
-    Its field order is the wire's. Values are as written: nothing is checked but what `peek` says.
+    After `position` the fields stand in the wire's order. Values are as written: nothing is checked but what `peek` says.
     """
 
+    position: int
     base_offset: int
     batch_length: int
     partition_leader_epoch: int
@@ -82,7 +83,6 @@ class BatchHeader:
     producer_epoch: int
     base_sequence: int
     record_count: int
-    position: int = 0
 
     @classmethod
     def peek(cls, data: Buffer, position: int = 0) -> "BatchHeader":
@@ -92,7 +92,7 @@ class BatchHeader:
         """
         if len(data) - position < HEADER_SIZE or position < 0:
             raise CorruptRecordsError(f"{len(data) - position} bytes left, a batch header has {HEADER_SIZE}")
-        header = cls(*HEADER.unpack_from(data, position), position=position)
+        header = cls(position, *HEADER.unpack_from(data, position))
         if header.magic != 2:
             raise CorruptRecordsError(f"Invalid magic found in record: {header.magic}")
         if header.batch_length < MIN_BATCH_LENGTH:
@@ -214,7 +214,7 @@ def iter_batches(
             if partial_tail:
                 return
             raise CorruptRecordsError(f"the batch at {position} has {size} bytes, {left} are left")
-        yield BatchHeader(*HEADER.unpack_from(data, position), position=position)
+        yield BatchHeader(position, *HEADER.unpack_from(data, position))
         position += size
 
 

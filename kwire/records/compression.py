@@ -1,7 +1,7 @@
 """The codecs of record batches: none, gzip, snappy, lz4 (frame) and zstd, as Kafka's clients write and read them.
 
-Unpacking is bounded twice: it never gives more than `limit` bytes, and never takes memory on the word of a size found in
-the data beyond what the codec can make of the bytes that are there, or a few times what it has made so far.
+Unpacking is bounded twice: it never gives more than `limit` bytes, and never takes memory on the word of a size found
+in the data beyond what the codec can make of the bytes that are there, or a few times what it has made so far.
 
 - gzip: one or more members; what follows the last one is passed over, as java.util.zip does.
 - snappy: written in the Java framing (header, blocks of 32 KiB with an int32 length); read in it or as one raw block.
@@ -12,7 +12,6 @@ the data beyond what the codec can make of the bytes that are there, or a few ti
 
 from enum import IntEnum
 from struct import Struct
-from typing import cast
 from zlib import compressobj, decompressobj
 from zlib import error as ZlibError  # noqa: N812
 
@@ -41,7 +40,7 @@ _SNAPPY_MAX_RATIO = 22
 _LZ4_MAGIC = b"\x04\x22\x4d\x18"
 _LZ4_BLOCK = 64 * 1024
 _LZ4_HEADER = _LZ4_MAGIC + b"\x60\x40\x82"
-"""Version 1, independent blocks of at most 64 KiB, no checksums, no content size; the last byte is the header checksum."""
+"""Version 1, independent blocks of at most 64 KiB, no checksums, no content size; last: the header's checksum."""
 _LZ4_STORED = 0x80000000
 _LZ4_DEFAULT_LEVEL = 9
 
@@ -59,7 +58,7 @@ class DecompressionLimitError(CorruptRecordsError):
 
 
 def compress(codec: Codec, data: Buffer, level: int | None = None, *, magic: int = 2) -> bytes:
-    """`data` packed. `level` is Kafka's: gzip 1-9 (-1: default), lz4 1-17 (9: the fast compressor), zstd -131072 to 22."""
+    """`data` packed. `level` is Kafka's: gzip 1-9 (-1: default), lz4 1-17 (9: the fast one), zstd to 22."""
     if codec is Codec.NONE:
         return bytes(data)
     if codec is Codec.GZIP:
@@ -72,9 +71,7 @@ def compress(codec: Codec, data: Buffer, level: int | None = None, *, magic: int
     return bytes(cramjam.zstd.compress(data, 3 if level is None else level))
 
 
-def decompress(
-    codec: Codec, data: Buffer, *, limit: int = DEFAULT_LIMIT, magic: int = 2
-) -> bytes | bytearray | memoryview:
+def decompress(codec: Codec, data: Buffer, *, limit: int = DEFAULT_LIMIT, magic: int = 2) -> Buffer:
     """`data` unpacked.
 
     CorruptRecordsError: not what the codec writes, cut short, or empty; DecompressionLimitError: more than `limit`.
@@ -195,7 +192,7 @@ def _compress_lz4(data: Buffer, level: int | None, magic: int) -> bytes:
     return b"".join(parts)
 
 
-def _decompress_lz4(data: Buffer, limit: int, magic: int) -> bytes | bytearray | memoryview:
+def _decompress_lz4(data: Buffer, limit: int, magic: int) -> Buffer:
     end, bound = _lz4_frame(data, limit)
     view = memoryview(data)[:end]
     if magic == 0:
@@ -278,7 +275,7 @@ def lz4_header_checksum(descriptor: bytes) -> int:
     return accumulator >> 8 & 0xFF
 
 
-def _decompress_zstd(data: Buffer, limit: int) -> bytes | bytearray | memoryview:
+def _decompress_zstd(data: Buffer, limit: int) -> Buffer:
     if not len(data):
         raise _corrupt(Codec.ZSTD, "empty")
     guess = min(limit, max(_FIRST_GUESS, _GROWTH * len(data)))
@@ -288,7 +285,7 @@ def _decompress_zstd(data: Buffer, limit: int) -> bytes | bytearray | memoryview
     while True:
         out = bytearray(guess)
         try:
-            size = cast(int, cramjam.zstd.decompress_into(data, out))
+            size = cramjam.zstd.decompress_into(data, out)
         except cramjam.DecompressionError as error:
             if "whole buffer" not in str(error):
                 raise _corrupt(Codec.ZSTD, error) from None

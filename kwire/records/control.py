@@ -1,7 +1,7 @@
 """Control batches: what their keys say, and the markers that end a transaction.
 
 A control record's key is int16 version, int16 type. The value of ABORT and COMMIT is int16 version, int32 coordinator
-epoch; the other types hold a message of the Raft schemas.  (KIP-98, KIP-595; Kafka: ControlRecordType, EndTransactionMarker)
+epoch; the other types hold a message of the Raft schemas.  (KIP-98, KIP-595; Kafka: ControlRecordType)
 """
 
 from enum import IntEnum

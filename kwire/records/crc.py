@@ -3,14 +3,13 @@
 Both take any bytes-like object without copying it and give an unsigned 32-bit int.
 """
 
-from typing import cast
 from zlib import crc32 as _crc32
 
 from crc32c import crc32c as _crc32c
 
 
 def crc32c(data: bytes | bytearray | memoryview) -> int:
-    return cast(int, _crc32c(data))
+    return _crc32c(data)
 
 
 def crc32(data: bytes | bytearray | memoryview) -> int:
