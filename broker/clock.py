@@ -28,6 +28,7 @@ class Timer:
         return self.fn is not None
 
     def cancel(self) -> None:
+        """Never fire. O(1)."""
         if self.fn is not None:
             self.fn = None
             clock, self._clock = self._clock, None
@@ -84,6 +85,10 @@ class Clock(Protocol):
 
     timers: TimerQueue
 
+    @property
+    def stands_still(self) -> bool:
+        """True when time passes only by being told to: waiting for a timer would be in vain."""
+
     def now_ms(self) -> int:
         """Wall clock, milliseconds since 1970."""
 
@@ -101,6 +106,7 @@ class SystemClock:
     """The machine's clock."""
 
     __slots__ = ("timers",)
+    stands_still = False
 
     def __init__(self) -> None:
         self.timers = TimerQueue()
@@ -124,6 +130,7 @@ class ManualClock:
     """A clock that stands still until told to move. For tests, and for clusters whose time a user drives."""
 
     __slots__ = ("_monotonic_ms", "_wall_offset_ms", "timers")
+    stands_still = True
 
     def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
         self.timers = TimerQueue()

@@ -1,0 +1,393 @@
+"""One client's connection: an object the reactor calls, no task of its own.
+
+Frames are cut from a read buffer that all connections of the reactor share; a connection holds bytes only while a frame
+is incomplete or a request is waiting for its answer. Requests of a connection are handled one at a time and answered in
+order, as Kafka does (SocketServer mutes a channel while its request is being handled).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import mmap
+import socket
+from typing import TYPE_CHECKING, Final
+
+from broker.deferred import Deferred
+from broker.dispatch import Answer, Dispatcher, MalformedRequestError, Refusal
+from broker.memory import SMALL_FRAME_BYTES
+from broker.reactor import CLOSED, READ, WRITE
+from broker.transport import Piece, Transport
+
+if TYPE_CHECKING:
+    from broker.context import ConnectionContext
+    from broker.listener import ConnectionHost
+
+log = logging.getLogger("kwire.connection")
+
+# RDHUP tells of a peer that went away while its socket is not being read.
+_MUTED: Final = 0x2000
+_SIZE_BYTES: Final = 4
+# A first read when the last frame was large: its bytes had better go straight into their own buffer.
+_SHORT_READ_BYTES: Final = 4096
+_READ_BUDGET_BYTES: Final = 2 * 1024 * 1024
+_FLUSH_ABOVE_BYTES: Final = 256 * 1024
+
+
+class Connection:
+    """Reads frames, dispatches them, writes answers.
+
+    States: reading (waits for bytes), waiting (a request's answer is not there yet), blocked (the peer does not take
+    its answers), closed. Only in the first is the socket read.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_blocked",
+        "_dispatcher",
+        "_frame",
+        "_frame_buffer",
+        "_frame_drawn",
+        "_frame_have",
+        "_frame_size",
+        "_host",
+        "_in_callback",
+        "_interest",
+        "_large_frames",
+        "_out",
+        "_out_bytes",
+        "_starved",
+        "_transport",
+        "_waiting",
+        "closed",
+        "context",
+        "fd",
+        "idle_sweeps",
+        "sock",
+    )
+
+    def __init__(
+        self, host: ConnectionHost, dispatcher: Dispatcher, transport: Transport, context: ConnectionContext
+    ) -> None:
+        self._host = host
+        self._transport = transport
+        self._dispatcher = dispatcher
+        self.context = context
+        self.sock: socket.socket = transport.sock
+        self.fd = self.sock.fileno()
+        self.closed = False
+        self.idle_sweeps = 0
+        self._backlog = b""  # received, not yet looked at
+        self._frame_buffer: mmap.mmap | None = None  # of a frame that is still coming in
+        self._frame: memoryview | None = None
+        self._frame_size = 0
+        self._frame_have = 0
+        self._frame_drawn = 0
+        self._large_frames = False
+        self._waiting = False
+        self._blocked = False
+        self._starved = False  # waits for room in the byte pool
+        self._in_callback = False
+        self._out: list[Piece] = []
+        self._out_bytes = 0
+        self._interest = READ
+
+    # -- events
+
+    def on_event(self, mask: int) -> None:
+        """The reactor's callback."""
+        self.idle_sweeps = 0
+        self._in_callback = True
+        try:
+            if mask & WRITE:
+                self._on_writable()
+            if self.closed:
+                return
+            if self._waiting or self._blocked or self._starved:
+                if mask & CLOSED:
+                    self.close()
+                elif mask & READ:
+                    self._mute_or_close()
+            elif mask & (READ | CLOSED):
+                self._read()
+                self._flush_answers()
+        except MalformedRequestError as error:
+            self._refuse(error)
+        except (ConnectionError, TimeoutError, OSError) as error:
+            self.close(f"connection lost: {error}")
+        except Exception:
+            log.exception("%s: unexpected error, closing the connection", self.peer())
+            self.close()
+        finally:
+            self._in_callback = False
+
+    def peer(self) -> str:
+        return f"{self.context.peer_host} ({self.context.listener})"
+
+    def _set_interest(self, mask: int) -> None:
+        if mask != self._interest:
+            self._interest = mask
+            self._host.reactor.modify(self.fd, mask)
+
+    def _mute_or_close(self) -> None:
+        """Bytes arrived while we do not read: leave them where they are, unless it is the end of the stream."""
+        try:
+            if not self.sock.recv(1, socket.MSG_PEEK):
+                self.close()
+                return
+        except BlockingIOError:
+            return
+        self._set_interest((self._interest & WRITE) | _MUTED)
+
+    # -- reading
+
+    def _read(self) -> None:
+        if self._frame is not None:
+            self._read_frame()
+            return
+        scratch = self._host.scratch
+        backlog = self._backlog
+        have = len(backlog)
+        if have:
+            scratch[:have] = backlog
+            self._backlog = b""
+        view = scratch[have : have + _SHORT_READ_BYTES] if self._large_frames else scratch[have:]
+        count = self._transport.receive_into(view)
+        if count <= 0:
+            if count == 0:
+                self.close()
+            else:
+                self._backlog = backlog
+            return
+        self._take(scratch, have + count)
+        if not self.closed and not self._waiting and not self._blocked and not self._starved:
+            if self._frame is not None:
+                self._read_frame()
+            elif self._transport.has_buffered_input():
+                self._host.reactor.call_soon(self._continue)
+
+    def _take(self, view: memoryview, end: int) -> None:
+        """Handle the frames in `view[:end]`; keep what is left over."""
+        position = 0
+        max_bytes = self._host.max_request_bytes
+        while end - position >= _SIZE_BYTES:
+            size = int.from_bytes(view[position : position + _SIZE_BYTES], "big", signed=True)
+            if size < 0 or size > max_bytes:
+                raise MalformedRequestError(
+                    f"frame size {size} is not between 0 and {max_bytes} (socket.request.max.bytes)"
+                )
+            start = position + _SIZE_BYTES
+            if end - start < size:
+                if size > SMALL_FRAME_BYTES or start + size > len(view):
+                    self._begin_frame(size, view[start:end])
+                    return
+                break
+            position = start + size
+            if not self._handle(view[start:position]):
+                break
+        if position < end and not self.closed:
+            self._backlog = bytes(view[position:end])
+
+    def _begin_frame(self, size: int, first: memoryview) -> None:
+        self._large_frames = True
+        self._frame_buffer = self._host.buffers.take(size)
+        self._frame = memoryview(self._frame_buffer)[:size]
+        self._frame_size = size
+        self._frame_have = have = first.nbytes
+        # What is here already is taken whether or not there is room: it is less than a read buffer.
+        self._frame[:have] = first
+        self._frame_drawn = have
+        self._host.byte_pool.used_bytes += have
+
+    def _read_frame(self) -> None:
+        """Receive straight into the buffer of the frame at hand."""
+        frame = self._frame
+        assert frame is not None
+        pool = self._host.byte_pool
+        budget = _READ_BUDGET_BYTES
+        while self._frame_have < self._frame_size:
+            want = min(self._frame_size - self._frame_have, SMALL_FRAME_BYTES * 4)
+            drawn_ahead = self._frame_drawn - self._frame_have
+            if drawn_ahead < want and budget > 0:
+                if not pool.draw(self, want - drawn_ahead):
+                    self._starved = True
+                    pool.wait(self, self._room_again)
+                    return
+                self._frame_drawn += want - drawn_ahead
+            if budget <= 0:
+                if self._transport.has_buffered_input():
+                    self._host.reactor.call_soon(self._continue)
+                return
+            count = self._transport.receive_into(frame[self._frame_have : self._frame_have + want])
+            if count <= 0:
+                if count == 0:
+                    self.close()
+                else:
+                    self._undraw()
+                return
+            self._frame_have += count
+            budget -= count
+        self._handle(frame)
+        if not self._waiting and not self.closed:
+            self._end_frame()
+            if not self._blocked and self._transport.has_buffered_input():
+                self._host.reactor.call_soon(self._continue)
+
+    def _undraw(self) -> None:
+        """Give back what was drawn for bytes that did not come yet."""
+        excess = self._frame_drawn - self._frame_have
+        if excess:
+            self._frame_drawn -= excess
+            self._host.byte_pool.release(None, excess)
+
+    def _end_frame(self) -> None:
+        buffer = self._frame_buffer
+        if buffer is not None:
+            self._frame = None
+            self._frame_buffer = None
+            self._host.buffers.give_back(buffer)
+            drawn, self._frame_drawn = self._frame_drawn, 0
+            self._host.byte_pool.release(self, drawn)
+
+    def _room_again(self) -> None:
+        self._starved = False
+        self._host.reactor.call_soon(self._continue)
+
+    def _continue(self) -> None:
+        """Go on after a wait: first with what was received before, then with the socket."""
+        if self.closed or self._waiting or self._blocked or self._starved:
+            return
+        self._in_callback = True
+        try:
+            if self._frame is None and self._backlog:
+                backlog = self._backlog
+                self._backlog = b""
+                self._take(memoryview(backlog), len(backlog))
+            if not self._waiting and not self.closed and not self._blocked and not self._starved:
+                self._set_interest(READ)
+                if self._frame is not None:
+                    self._read_frame()
+                elif self._transport.has_buffered_input():
+                    self._read()
+            self._flush_answers()
+        except MalformedRequestError as error:
+            self._refuse(error)
+        except (ConnectionError, TimeoutError, OSError) as error:
+            self.close(f"connection lost: {error}")
+        except Exception:
+            log.exception("%s: unexpected error, closing the connection", self.peer())
+            self.close()
+        finally:
+            self._in_callback = False
+
+    # -- requests and answers
+
+    def _handle(self, frame: memoryview) -> bool:
+        """Dispatch one request. False: no further frame may be handled now."""
+        if self._frame is None:
+            self._large_frames = False
+        answer = self._dispatcher.dispatch(frame, self)
+        if isinstance(answer, Deferred):
+            if not answer.done:
+                self._waiting = True
+                answer.add_callback(self._answered)
+                return False
+            answer = answer.result()
+        self._queue(answer)
+        if self._out_bytes > _FLUSH_ABOVE_BYTES:
+            self._flush_answers()
+        return not (self._blocked or self.closed)
+
+    def _queue(self, answer: Answer) -> None:
+        """Put an answer behind those not sent yet."""
+        if answer is None:
+            return
+        if type(answer) is bytes:
+            self._out.append(answer)
+            self._out_bytes += len(answer)
+        elif type(answer) is list:
+            self._out.extend(answer)
+            self._out_bytes += sum(map(len, answer))
+        elif type(answer) is Refusal:
+            self._flush_answers()
+            self.close(answer.reason)
+
+    def _answered(self, deferred: Deferred[Answer]) -> None:
+        """The answer of a request that had to wait is there."""
+        if self.closed:
+            return
+        self._waiting = False
+        try:
+            self._queue(deferred.result())
+            if self.closed:
+                return
+            if self._frame is not None and self._frame_have == self._frame_size:
+                self._end_frame()
+            self._flush_answers()
+        except MalformedRequestError as error:
+            self._refuse(error)
+            return
+        except (ConnectionError, TimeoutError, OSError) as error:
+            self.close(f"connection lost: {error}")
+            return
+        except Exception:
+            log.exception("%s: unexpected error, closing the connection", self.peer())
+            self.close()
+            return
+        if not self._blocked:
+            if self._backlog or self._frame is not None or self._transport.has_buffered_input():
+                self._host.reactor.call_soon(self._continue)
+            else:
+                self._set_interest(READ)
+
+    def _flush_answers(self) -> None:
+        out = self._out
+        if not out or self.closed:
+            return
+        self._out = []
+        self._out_bytes = 0
+        if len(out) > 1 and all(type(piece) is bytes for piece in out):
+            out = [b"".join(out)]  # type: ignore[arg-type]
+        if not self._transport.send(out):
+            self._blocked = True
+            self._set_interest(WRITE)
+
+    def _on_writable(self) -> None:
+        if not self._transport.flush():
+            return
+        if self._blocked:
+            self._blocked = False
+            if self._waiting:
+                self._set_interest(READ)
+            else:
+                self._host.reactor.call_soon(self._continue)
+
+    # -- the end
+
+    def _refuse(self, error: MalformedRequestError) -> None:
+        log.warning("closing the connection of %s: %s", self.peer(), error)
+        with contextlib.suppress(OSError):
+            self._flush_answers()
+        self.close()
+
+    def close(self, reason: str | None = None) -> None:
+        """Close now. Answers still to come are dropped. May be called any number of times."""
+        if self.closed:
+            return
+        self.closed = True
+        if reason:
+            log.debug("%s: %s", self.peer(), reason)
+        self._host.reactor.unregister(self.fd)
+        self._out = []
+        self._transport.close()
+        self._host.byte_pool.forget(self)
+        self._frame = None
+        if self._frame_buffer is not None and not self._waiting:
+            self._end_frame()
+        elif self._frame_drawn:
+            # A handler may still look at the buffer: it is left to it, only the count is given back.
+            drawn, self._frame_drawn = self._frame_drawn, 0
+            self._frame_buffer = None
+            self._host.byte_pool.release(self, drawn)
+        self._host.closed(self)
+

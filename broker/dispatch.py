@@ -1,0 +1,171 @@
+"""From a frame to a handler's call and back: header, route, decode, call, encode.
+
+The table is keyed by the first four bytes of a request (API key and version), so one dictionary look-up finds the
+route, its compiled decoder, and how its headers look. Entries are bound at their first use.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import define
+
+from broker.context import RequestContext
+from broker.deferred import Deferred, start
+from broker.transport import Piece
+from kwire import codec, headers
+from kwire.errors import DecodeError
+
+if TYPE_CHECKING:
+    from broker.connection import Connection
+    from broker.routes import Route
+
+# api key, api version, correlation id, length of the client id (-1: null)
+_HEAD: Final = struct.Struct(">hhih")
+_ANSWER_V0: Final = struct.Struct(">ii")
+_ANSWER_V1: Final = struct.Struct(">iib")
+_API_VERSIONS_KEY: Final = 18
+
+
+class MalformedRequestError(Exception):
+    """Bytes that are not a request Kafka would answer: the connection is closed, with this as its log line."""
+
+
+@define(slots=True, frozen=True)
+class Refusal:
+    """A handler's wish to close the connection without an answer (e.g. acks=0 and an error), with the reason."""
+
+    reason: str
+
+
+Answer = bytes | list[Piece] | Refusal | None
+HandlerResult = Any
+Handler = Callable[[Any, RequestContext], HandlerResult]
+
+
+@define(slots=True)
+class BoundRoute:
+    """One API in one version, ready to be called.
+
+    decode: (frame, offset) -> (request, end). call: the handler with its services bound; it returns the response, a
+    Deferred of it, or a coroutine.
+    """
+
+    api_key: int
+    api_version: int
+    flexible_request_header: bool
+    flexible_response_header: bool
+    decode: Callable[[memoryview, int], tuple[Any, int]]
+    call: Handler
+
+
+class Dispatcher:
+    """The routes of one listener of one cluster."""
+
+    __slots__ = ("_routes", "_table")
+
+    def __init__(self, routes: Mapping[int, Route]) -> None:
+        self._routes = routes
+        self._table: dict[int, BoundRoute] = {}
+
+    def dispatch(self, frame: memoryview, connection: Connection) -> Answer | Deferred[Answer]:
+        """Handle one request.
+
+        Raises MalformedRequestError when the bytes are no request, or one of an API or version that is not served.
+        """
+        try:
+            api_key, api_version, correlation_id, client_id_size = _HEAD.unpack_from(frame)
+        except struct.error:
+            raise MalformedRequestError(f"a frame of {len(frame)} bytes is too short for a request header") from None
+        bound = self._table.get(api_key << 16 | api_version)
+        if bound is None:
+            bound = self._bind(api_key, api_version)
+        offset = 10
+        client_id: str | None = None
+        try:
+            if client_id_size >= 0:
+                offset += client_id_size
+                if offset > len(frame):
+                    raise MalformedRequestError("the client id runs past the end of the frame")
+                client_id = str(frame[10:offset], "utf-8")
+            if bound.flexible_request_header:
+                if frame[offset] == 0:
+                    offset += 1
+                else:
+                    offset = headers.skip_tagged_fields(frame, offset)
+            request, _ = bound.decode(frame, offset)
+        except (DecodeError, IndexError, UnicodeDecodeError) as error:
+            raise MalformedRequestError(
+                f"cannot read {bound.call.__name__ if hasattr(bound.call, '__name__') else 'API'} "
+                f"(key {bound.api_key}) version {bound.api_version}: {error}"
+            ) from None
+        context = RequestContext(connection.context, bound.api_key, bound.api_version, correlation_id, client_id)
+        outcome = bound.call(request, context)
+        if isinstance(outcome, Coroutine):
+            outcome = start(outcome)
+        if type(outcome) is Deferred:
+            if outcome.done:
+                return self._answer(bound, api_version, correlation_id, outcome.result())
+            later: Deferred[Answer] = Deferred()
+
+            def finish(done: Deferred[Any]) -> None:
+                try:
+                    answer = self._answer(bound, api_version, correlation_id, done.result())
+                except BaseException as error:
+                    later.fail(error)
+                else:
+                    later.resolve(answer)
+
+            outcome.add_callback(finish)
+            return later
+        return self._answer(bound, api_version, correlation_id, outcome)
+
+    def _answer(self, bound: BoundRoute, api_version: int, correlation_id: int, response: Any) -> Answer:
+        if response is None or type(response) is Refusal:
+            return response
+        if type(response) is bytes:  # a body a handler encoded itself
+            body: Any = response
+            parts = None
+            size = len(response)
+        else:
+            parts = codec.encode_parts(response, bound.api_version)
+            if len(parts) == 1:
+                body = parts[0]
+                size = len(body)
+            else:
+                body = None
+                size = sum(map(len, parts))
+        if bound.flexible_response_header:
+            head = _ANSWER_V1.pack(size + 5, correlation_id, 0)
+        else:
+            head = _ANSWER_V0.pack(size + 4, correlation_id)
+        if body is not None:
+            return head + body  # type: ignore[no-any-return]
+        assert parts is not None
+        parts[0] = head + parts[0]
+        return parts
+
+    def _bind(self, api_key: int, api_version: int) -> BoundRoute:
+        route = self._routes.get(api_key)
+        if route is None:
+            raise MalformedRequestError(f"API key {api_key} (version {api_version}) is not served here")
+        version = api_version
+        if not route.serves(api_version):
+            if api_key != _API_VERSIONS_KEY:
+                raise MalformedRequestError(
+                    f"{route.name} version {api_version} is not served; versions {route.served} are"
+                )
+            # ApiVersions is how a client finds out: an unknown version is answered in version 0 with the code 35.
+            version = 0
+        bound = route.bind(version)
+        if version != api_version:
+            # Its header is the one of the version asked for, which no header before v2 could be.
+            bound = BoundRoute(api_key, 0, True, False, _decode_nothing, route.unsupported_version_handler())
+        self._table[api_key << 16 | api_version] = bound
+        return bound
+
+
+def _decode_nothing(frame: memoryview, offset: int) -> tuple[None, int]:
+    return None, offset
