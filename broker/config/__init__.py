@@ -1,0 +1,1 @@
+"""The broker's settings: what exists, what was set, what holds now."""
