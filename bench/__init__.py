@@ -1,0 +1,1 @@
+"""Measurements of kwire beside Apache Kafka on the same machine: `python -m bench.run`."""

@@ -1,0 +1,1 @@
+"""Load generators, each its own process, cheap enough not to be what is measured."""

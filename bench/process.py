@@ -1,0 +1,56 @@
+"""What /proc says about a broker: CPU time and memory of a process and its children."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+def _stat_fields(pid: int) -> list[str]:
+    """The fields of /proc/<pid>/stat after the command name (which may hold spaces)."""
+    text = Path(f"/proc/{pid}/stat").read_text()
+    return text[text.rindex(")") + 2 :].split()
+
+
+def process_tree(pid: int) -> list[int]:
+    """`pid` and all its living descendants."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                children.setdefault(int(_stat_fields(int(name))[1]), []).append(int(name))
+            except (OSError, ValueError):
+                continue
+    tree, todo = [], [pid]
+    while todo:
+        current = todo.pop()
+        tree.append(current)
+        todo.extend(children.get(current, ()))
+    return tree
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of `pid`, its threads, its children living and reaped, in seconds (10 ms steps)."""
+    total = 0
+    for each in process_tree(pid):
+        try:
+            fields = _stat_fields(each)
+        except OSError:
+            continue
+        total += sum(int(fields[index]) for index in (11, 12, 13, 14))
+    return total / _TICKS_PER_SECOND
+
+
+def memory_mb(pid: int, what: str = "Rss") -> float:
+    """Resident memory of the process tree in MB (10^6 bytes); `what` is "Rss" or "Pss"."""
+    total_kib = 0
+    for each in process_tree(pid):
+        try:
+            for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines():
+                if line.startswith(what + ":"):
+                    total_kib += int(line.split()[1])
+        except OSError:
+            continue
+    return total_kib * 1024 / 1e6
