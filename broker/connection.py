@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from broker.context import ConnectionContext
     from broker.listener import ConnectionHost
 
-log = logging.getLogger("kwire.connection")
+logger = logging.getLogger("kwire.connection")
 
 # RDHUP tells of a peer that went away while its socket is not being read.
 _MUTED: Final = 0x2000
@@ -116,7 +116,7 @@ class Connection:
         except (ConnectionError, TimeoutError, OSError) as error:
             self.close(f"connection lost: {error}")
         except Exception:
-            log.exception("%s: unexpected error, closing the connection", self.peer())
+            logger.exception("%s: unexpected error, closing the connection", self.peer())
             self.close()
         finally:
             self._in_callback = False
@@ -275,7 +275,7 @@ class Connection:
         except (ConnectionError, TimeoutError, OSError) as error:
             self.close(f"connection lost: {error}")
         except Exception:
-            log.exception("%s: unexpected error, closing the connection", self.peer())
+            logger.exception("%s: unexpected error, closing the connection", self.peer())
             self.close()
         finally:
             self._in_callback = False
@@ -331,7 +331,7 @@ class Connection:
             self.close(f"connection lost: {error}")
             return
         except Exception:
-            log.exception("%s: unexpected error, closing the connection", self.peer())
+            logger.exception("%s: unexpected error, closing the connection", self.peer())
             self.close()
             return
         if not self._blocked:
@@ -365,7 +365,7 @@ class Connection:
     # -- the end
 
     def _refuse(self, error: MalformedRequestError) -> None:
-        log.warning("closing the connection of %s: %s", self.peer(), error)
+        logger.warning("closing the connection of %s: %s", self.peer(), error)
         with contextlib.suppress(OSError):
             self._flush_answers()
         self.close()
@@ -376,7 +376,7 @@ class Connection:
             return
         self.closed = True
         if reason:
-            log.debug("%s: %s", self.peer(), reason)
+            logger.debug("%s: %s", self.peer(), reason)
         self._host.reactor.unregister(self.fd)
         self._out = []
         self._transport.close()
@@ -390,4 +390,3 @@ class Connection:
             self._frame_buffer = None
             self._host.byte_pool.release(self, drawn)
         self._host.closed(self)
-

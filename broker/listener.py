@@ -18,7 +18,7 @@ from broker.memory import BytePool, FrameBuffers
 from broker.reactor import READ, Reactor
 from broker.transport import PlainTransport, TlsTransport, Transport
 
-log = logging.getLogger("kwire.listener")
+logger = logging.getLogger("kwire.listener")
 
 SCRATCH_BYTES: Final = 256 * 1024
 _BACKLOG: Final = 1024
@@ -127,12 +127,12 @@ class Listener:
                 continue
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    log.error("cannot accept on %s: %s; trying again in %d ms", self.name, error, _RETRY_ACCEPT_MS)
+                    logger.error("cannot accept on %s: %s; trying again in %d ms", self.name, error, _RETRY_ACCEPT_MS)
                     self._pause()
                     return
                 raise
             if len(self._host.connections) >= self._host.max_connections:
-                log.warning("refused %s: max.connections (%d) reached", address[0], self._host.max_connections)
+                logger.warning("refused %s: max.connections (%d) reached", address[0], self._host.max_connections)
                 sock.close()
                 continue
             self._serve(sock, address[0])

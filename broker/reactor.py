@@ -19,7 +19,7 @@ import trio
 from broker.clock import Clock, real_monotonic_ms
 from broker.deferred import Deferred
 
-log = logging.getLogger("kwire.reactor")
+logger = logging.getLogger("kwire.reactor")
 
 READ: Final = select.EPOLLIN
 WRITE: Final = select.EPOLLOUT
@@ -163,20 +163,20 @@ class Reactor:
                     try:
                         sink(mask)
                     except Exception:
-                        log.exception("unexpected error in an event handler")
+                        logger.exception("unexpected error in an event handler")
             soon = self._soon
             for _ in range(len(soon)):
                 try:
                     soon.popleft()()
                 except Exception:
-                    log.exception("unexpected error in a callback")
+                    logger.exception("unexpected error in a callback")
             for clock in self._clocks:
                 due_ms = clock.timers.next_due_ms()
                 if due_ms is not None and due_ms <= clock.monotonic_ms():
                     try:
                         clock.run_due()
                     except Exception:
-                        log.exception("unexpected error in a timer")
+                        logger.exception("unexpected error in a timer")
             turns += 1
             if turns >= _TURNS_BETWEEN_CHECKPOINTS:
                 turns = 0

@@ -1,0 +1,54 @@
+"""DescribeProducers: who wrote to a partition of late.  (KIP-664; Kafka: ReplicaManager.activeProducerState)"""
+
+from __future__ import annotations
+
+from broker.context import RequestContext
+from broker.partitions import Partitions
+from kwire.error_codes import ErrorCode
+from kwire.errors import ApiError
+from kwire.messages.describe_producers import (
+    DescribeProducersRequest,
+    DescribeProducersResponse,
+    PartitionResponse,
+    ProducerState,
+    TopicResponse,
+)
+
+
+def describe_producers(
+    request: DescribeProducersRequest, ctx: RequestContext, partitions: Partitions
+) -> DescribeProducersResponse:
+    """One answer per partition, with the producers the log remembers."""
+    topics = []
+    for topic in request.topics:
+        answers = []
+        for index in topic.partition_indexes:
+            try:
+                answers.append(
+                    PartitionResponse(partition_index=index, active_producers=_active(partitions, topic.name, index))
+                )
+            except ApiError as error:
+                answers.append(
+                    PartitionResponse(partition_index=index, error_code=error.code, error_message=error.message)
+                )
+        topics.append(TopicResponse(name=topic.name, partitions=answers))
+    return DescribeProducersResponse(topics=topics)
+
+
+def _active(partitions: Partitions, topic: str, index: int) -> list[ProducerState]:
+    partition = partitions.get(topic, index)
+    if partition is None:
+        raise ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    return [
+        ProducerState(
+            producer_id=entry.producer_id,
+            producer_epoch=entry.producer_epoch,
+            last_sequence=entry.last_sequence,
+            last_timestamp=entry.last_timestamp,
+            coordinator_epoch=entry.coordinator_epoch,
+            current_txn_start_offset=entry.current_txn_first_offset
+            if entry.current_txn_first_offset is not None
+            else -1,
+        )
+        for entry in partition.log.active_producers()
+    ]

@@ -1,0 +1,77 @@
+"""Fetch: byte ranges of segments, at once or when there are enough.  (Kafka: KafkaApis.handleFetchRequest)"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from broker.clock import Clock
+from broker.context import RequestContext
+from broker.deferred import Deferred
+from broker.fetch.parked import ParkedFetch
+from broker.fetch.read import FetchLimits, FetchReader, PartitionRead
+from broker.fetch.sessions import FetchPlan, FetchSessions, Kind, move_to_end, remember
+from broker.partitions import Partitions
+from kwire.messages.fetch import FetchableTopicResponse, FetchRequest, FetchResponse
+
+_BY_TOPIC_ID: Final = 13
+# KIP-903: the replica's id moved into a tagged field.
+_REPLICA_STATE_FROM: Final = 15
+
+
+def fetch(
+    request: FetchRequest, ctx: RequestContext, partitions: Partitions, sessions: FetchSessions, clock: Clock
+) -> FetchResponse | Deferred[FetchResponse]:
+    """Answer with what there is, or park until min_bytes, max_wait_ms or an error."""
+    version = ctx.api_version
+    plan = sessions.plan(request, version)
+    if plan.kind is Kind.REFUSED:
+        return FetchResponse(error_code=plan.error)
+    max_bytes = min(request.max_bytes, partitions.fetch_max_bytes)
+    limits = FetchLimits(
+        version,
+        min(request.min_bytes, max_bytes),
+        max_bytes,
+        request.isolation_level,
+        request.replica_state.replica_id if version >= _REPLICA_STATE_FROM else request.replica_id,
+    )
+    reader = FetchReader(partitions, limits)
+    reader.read_all(plan.targets)
+    if reader.enough or request.max_wait_ms <= 0 or not plan.targets:
+        return _answer(reader, plan, sessions, version)
+    parked = ParkedFetch(partitions, clock, limits, reader, request.max_wait_ms)
+    answer: Deferred[FetchResponse] = Deferred()
+    parked.done.add_callback(lambda done: answer.resolve(_answer(done.result(), plan, sessions, version)))
+    return answer
+
+
+def _answer(reader: FetchReader, plan: FetchPlan, sessions: FetchSessions, version: int) -> FetchResponse:
+    by_id = version >= _BY_TOPIC_ID
+    session_id = 0
+    told = reader.reads
+    session = plan.session
+    if session is not None:
+        session_id = session.id
+        told = []
+        for read in reader.reads:
+            if remember(read.target, read.data, read.size > 0):
+                told.append(read)
+                if read.size:
+                    move_to_end(session, read.target)
+    elif plan.kind is Kind.FULL:
+        for read in told:
+            remember(read.target, read.data, read.size > 0)
+        session_id = sessions.create(plan.targets, by_id)
+    return FetchResponse(session_id=session_id, responses=_by_topic(told, by_id))
+
+
+def _by_topic(reads: list[PartitionRead], by_id: bool) -> list[FetchableTopicResponse]:
+    """Partitions of a topic that stand side by side share an entry, as in Kafka's answers."""
+    topics: list[FetchableTopicResponse] = []
+    last: FetchableTopicResponse | None = None
+    for read in reads:
+        target = read.target
+        if last is None or (last.topic_id != target.topic_id if by_id else last.topic != target.topic):
+            last = FetchableTopicResponse(topic=target.topic, topic_id=target.topic_id)
+            topics.append(last)
+        last.partitions.append(read.data)
+    return topics
