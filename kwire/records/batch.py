@@ -66,7 +66,8 @@ def decrement_sequence(sequence: int, decrement: int) -> int:
 class BatchHeader:
     """The 61 bytes before the records, and where they stand (`position`) in the data they were read from.
 
-    After `position` the fields stand in the wire's order. Values are as written: nothing is checked but what `peek` says.
+    After `position` the fields stand in the wire's order. Values are as written: nothing is checked but what `peek`
+    says.
     """
 
     position: int
