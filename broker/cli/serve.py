@@ -1,0 +1,188 @@
+"""`kwire serve`: settings from every source, a broker run until it is told to stop, signals, the ready file."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from broker.cli.logs import configure_logging
+from broker.config.sources import ResolvedSettings, SettingsError, read_properties, resolve
+from broker.start_error import StartError
+
+if TYPE_CHECKING:
+    import trio
+
+    from broker.config.broker_config import BrokerConfig
+    from broker.config.listeners import Address
+
+log = logging.getLogger("kwire")
+
+EXIT_CANNOT_START: Final = 1
+EXIT_BAD_SETTINGS: Final = 2
+
+
+@frozen
+class ServeOptions:
+    """The command line of `kwire serve`; None where an option was not given."""
+
+    port: int | None = None
+    host: str | None = None
+    data_dir: Path | None = None
+    ephemeral: bool = False
+    properties: Path | None = None
+    settings: Mapping[str, str] = {}
+    ready_file: Path | None = None
+    log_level: str = "INFO"
+
+
+def flag_settings(options: ServeOptions, given: Mapping[str, str]) -> dict[str, str]:
+    """The settings the options stand for. given: those of weaker sources.
+
+    --host and --port move the first listener for clients and keep the others; where they move it, an advertised
+    address from a weaker source holds no more unless --set gives it.
+    """
+    flags = dict(options.settings)
+    if options.data_dir is not None:
+        flags["log.dirs"] = str(options.data_dir)
+    if options.port is not None or options.host is not None:
+        from broker.config.broker_config import BASE_SETTINGS
+
+        key = "listeners"
+        entries = (flags.get(key) or given.get(key) or BASE_SETTINGS[key]).split(",")
+        flags[key] = ",".join([_moved(entries[0].strip(), options.host, options.port), *entries[1:]])
+    return flags
+
+
+def _moved(entry: str, host: str | None, port: int | None) -> str:
+    name, _, address = entry.partition("://")
+    old_host, _, old_port = address.rpartition(":")
+    new_host = old_host if host is None else f"[{host}]" if ":" in host else host
+    return f"{name}://{new_host}:{old_port if port is None else port}"
+
+
+def resolve_options(options: ServeOptions, environment: Mapping[str, str]) -> ResolvedSettings:
+    """All settings of a start. Raises SettingsError."""
+    from broker.config.environment import settings_from_environment
+
+    properties = read_properties(options.properties) if options.properties is not None else {}
+    given = {**properties, **settings_from_environment(environment)}
+    return resolve(properties, environment, flag_settings(options, given))
+
+
+def run(options: ServeOptions, environment: Mapping[str, str] = os.environ) -> int:
+    """Run a broker until it is told to stop; the process's exit code."""
+    configure_logging(options.log_level)
+    with _data_directory(options) as placed:
+        try:
+            resolved = resolve_options(placed, environment)
+        except SettingsError as error:
+            print(f"kwire: {error}", file=sys.stderr)
+            return EXIT_BAD_SETTINGS
+        for warning in resolved.warnings:
+            log.warning(warning)
+        try:
+            _run_until_stopped(resolved.config, placed)
+        except BaseException as error:
+            reason = _reason(error)
+            if reason is None:
+                raise
+            print(f"kwire: {reason}", file=sys.stderr)
+            return EXIT_CANNOT_START
+    return 0
+
+
+@contextmanager
+def _data_directory(options: ServeOptions) -> Iterator[ServeOptions]:
+    if not options.ephemeral:
+        yield options
+        return
+    from attrs import evolve
+
+    directory = Path(tempfile.mkdtemp(prefix="kwire-"))
+    try:
+        yield evolve(options, data_dir=directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _run_until_stopped(config: BrokerConfig, options: ServeOptions) -> None:
+    import trio
+
+    from broker.server import serve
+
+    def on_ready(addresses: Sequence[Address]) -> None:
+        # What was loaded to get here stays: it need not be looked at by every collection.
+        gc.freeze()
+        if options.ready_file is not None:
+            write_ready_file(options.ready_file, addresses)
+        for line in start_lines(config.node_id):
+            log.info(line)
+
+    async def main() -> None:
+        stop = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_watch_signals, stop, options)
+            await serve(config, on_ready=on_ready, stop=stop)
+            nursery.cancel_scope.cancel()
+        if options.ready_file is not None:
+            options.ready_file.unlink(missing_ok=True)
+
+    trio.run(main, strict_exception_groups=False)
+
+
+async def _watch_signals(stop: trio.Event, options: ServeOptions) -> None:
+    import trio
+
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            if stop.is_set():
+                log.warning("Told to stop a second time: leaving without a clean shutdown, the next start recovers")
+                logging.shutdown()
+                if options.ephemeral and options.data_dir is not None:
+                    shutil.rmtree(options.data_dir, ignore_errors=True)
+                os._exit(128 + number)
+            log.info("%s: stopping; once more leaves at once", signal.Signals(number).name)
+            stop.set()
+
+
+def write_ready_file(path: Path, addresses: Sequence[Address]) -> None:
+    """Write `host:port` of the first listener and a newline; whoever reads sees all of it or no file."""
+    first = addresses[0]
+    host = f"[{first.host}]" if ":" in first.host else first.host
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(f"{host}:{first.port}\n", encoding="ascii")
+    os.replace(partial, path)
+
+
+def start_lines(node_id: int) -> list[str]:
+    """What Kafka logs, in its order, when a broker is ready; the last line is that of older versions."""
+    return [
+        f"[BrokerLifecycleManager id={node_id}] The broker has been unfenced. Transitioning from RECOVERY to RUNNING.",
+        f"[BrokerServer id={node_id}] Transition from STARTING to STARTED",
+        f"[KafkaRaftServer nodeId={node_id}] Kafka Server started",
+        f"[KafkaServer id={node_id}] started",
+    ]
+
+
+def _reason(error: BaseException) -> str | None:
+    """What to tell the person who started the broker; None for what is a bug."""
+    if isinstance(error, BaseExceptionGroup):
+        reasons = [_reason(each) for each in error.exceptions]
+        return reasons[0] if reasons and None not in reasons else None
+    if isinstance(error, StartError | SettingsError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
+        return str(error)
+    return None

@@ -1,0 +1,6 @@
+"""`python -m kwire`."""
+
+from kwire.launcher import main
+
+if __name__ == "__main__":
+    main()
