@@ -22,6 +22,7 @@ from bench.rows import ROWS, Row
 from bench.targets import Target
 
 QUICK_SCALE = 0.2
+WARM_UP = 0.6  # of a run, unmeasured: mostly for the JVM
 
 
 def _arguments(given: list[str] | None) -> argparse.Namespace:
@@ -53,7 +54,7 @@ def run_row(row: Row, running: list[Target], runs: int, scale: float, *, warm_up
         for target in running:
             try:
                 if warm_up:
-                    with row.prepare(target, scale * 0.3) as measure:
+                    with row.prepare(target, scale * WARM_UP) as measure:
                         measure()
                 measures[target.name] = stack.enter_context(row.prepare(target, scale))
             except (LoadError, OSError, RuntimeError, EOFError) as error:
