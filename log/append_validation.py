@@ -1,14 +1,14 @@
 """What an append checks before anything is written  (Kafka: ProduceRequest.validateRecords, UnifiedLog, LogValidator).
 
     validate_produce(api_version, records)                  the handler's check: one batch of magic 2
-    validated = validate_append(records, config, partition="topic-0", next_offset=..., leader_epoch=..., now_ms=...)
+    validated = validate_append(records, next_offset, leader_epoch, config, now_ms, origin, partition="topic-0")
     validated.data                                          the bytes to write: one batch, offsets and epoch in place
     validated.header                                        its header, as written
 
 `records` is one partition's records of a request. Where the batch may stay as it came (its codec is the topic's, or
 compression.type is "producer") `data` is that same memory, patched in place (copied first if it is read-only);
-otherwise a batch packed anew. Producer state (sequences, epochs, duplicates) is not looked at here: `log.producer_state` comes
-after, on `validated.header`.
+otherwise a batch packed anew. Producer state (sequences, epochs, duplicates) is not looked at here:
+`log.producer_state` comes after, on `validated.header`.
 
 The order of the checks is Kafka's, so that of two faults the same one is answered:
  1. sizes, magic; base offset 0 from clients; max.message.bytes; CRC;
@@ -105,13 +105,13 @@ def validate_produce(api_version: int, records: memoryview | None) -> None:
 
 def validate_append(
     records: memoryview,
-    config: LogConfig,
-    *,
-    partition: str,
     next_offset: int,
     leader_epoch: int,
+    config: LogConfig,
     now_ms: int,
     origin: AppendOrigin = AppendOrigin.CLIENT,
+    *,
+    partition: str,
 ) -> ValidatedAppend:
     """Check one partition's records and make of them the batch to write at `next_offset`.
 
