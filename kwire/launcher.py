@@ -7,6 +7,7 @@ runs in a process of its own that sees neither the current directory, nor PYTHON
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -30,9 +31,8 @@ def _run(server: Path) -> None:
     site = str(_PACKAGE.parent)
     if site not in sys.path:
         sys.path.append(site)
-    from broker.cli.main import main as command_line
-
-    command_line()
+    # By name: the library itself does not depend on the server.
+    importlib.import_module("broker.cli.main").main()
 
 
 if __name__ == "__main__":
