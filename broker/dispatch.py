@@ -17,6 +17,7 @@ from broker.deferred import Deferred, start
 from broker.transport import Piece
 from kwire import codec, headers
 from kwire.errors import DecodeError
+from kwire.schema import Struct
 
 if TYPE_CHECKING:
     from broker.connection import Connection
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _HEAD: Final = struct.Struct(">hhih")
 _ANSWER_V0: Final = struct.Struct(">ii")
 _ANSWER_V1: Final = struct.Struct(">iib")
+_FETCH_KEY: Final = 1
 _API_VERSIONS_KEY: Final = 18
 
 
@@ -49,16 +51,18 @@ Handler = Callable[[Any, RequestContext], HandlerResult]
 class BoundRoute:
     """One API in one version, ready to be called.
 
-    decode: (frame, offset) -> (request, end). call: the handler with its services bound; it returns the response, a
-    Deferred of it, or a coroutine.
+    decode: (frame, offset) -> request. call: the handler with its services bound; it returns the response, a Deferred
+    of it, or a coroutine. encode: compiled for the class of the first response; gives bytes, or a list of pieces where
+    the response may hold file ranges.
     """
 
     api_key: int
     api_version: int
     flexible_request_header: bool
     flexible_response_header: bool
-    decode: Callable[[memoryview, int], tuple[Any, int]]
+    decode: Callable[[memoryview, int], Any]
     call: Handler
+    encode: Callable[[Any], Any] | None = None
 
 
 class Dispatcher:
@@ -93,26 +97,24 @@ class Dispatcher:
             if bound.flexible_request_header:
                 if frame[offset] == 0:
                     offset += 1
-                else:
-                    offset = headers.skip_tagged_fields(frame, offset)
-            request, _ = bound.decode(frame, offset)
+                else:  # tagged fields, none of which means anything here
+                    _, offset = headers.decode_request_header(frame)
+            request = bound.decode(frame, offset)
         except (DecodeError, IndexError, UnicodeDecodeError) as error:
-            raise MalformedRequestError(
-                f"cannot read {bound.call.__name__ if hasattr(bound.call, '__name__') else 'API'} "
-                f"(key {bound.api_key}) version {bound.api_version}: {error}"
-            ) from None
+            name = self._routes[api_key].name
+            raise MalformedRequestError(f"cannot read a {name} request of version {api_version}: {error}") from None
         context = RequestContext(connection.context, bound.api_key, bound.api_version, correlation_id, client_id)
         outcome = bound.call(request, context)
         if isinstance(outcome, Coroutine):
             outcome = start(outcome)
         if type(outcome) is Deferred:
             if outcome.done:
-                return self._answer(bound, api_version, correlation_id, outcome.result())
+                return self._answer(bound, correlation_id, outcome.result())
             later: Deferred[Answer] = Deferred()
 
             def finish(done: Deferred[Any]) -> None:
                 try:
-                    answer = self._answer(bound, api_version, correlation_id, done.result())
+                    answer = self._answer(bound, correlation_id, done.result())
                 except BaseException as error:
                     later.fail(error)
                 else:
@@ -120,31 +122,25 @@ class Dispatcher:
 
             outcome.add_callback(finish)
             return later
-        return self._answer(bound, api_version, correlation_id, outcome)
+        return self._answer(bound, correlation_id, outcome)
 
-    def _answer(self, bound: BoundRoute, api_version: int, correlation_id: int, response: Any) -> Answer:
+    def _answer(self, bound: BoundRoute, correlation_id: int, response: Any) -> Answer:
         if response is None or type(response) is Refusal:
             return response
-        if type(response) is bytes:  # a body a handler encoded itself
-            body: Any = response
-            parts = None
-            size = len(response)
-        else:
-            parts = codec.encode_parts(response, bound.api_version)
-            if len(parts) == 1:
-                body = parts[0]
-                size = len(body)
-            else:
-                body = None
-                size = sum(map(len, parts))
+        encode = bound.encode
+        if encode is None:
+            encode = bound.encode = _encoder(bound, response)
+        body = encode(response)
+        if type(body) is bytes:
+            if bound.flexible_response_header:
+                return _ANSWER_V1.pack(len(body) + 5, correlation_id, 0) + body
+            return _ANSWER_V0.pack(len(body) + 4, correlation_id) + body
+        parts: list[Piece] = body
+        size = sum(map(len, parts))
         if bound.flexible_response_header:
-            head = _ANSWER_V1.pack(size + 5, correlation_id, 0)
+            parts.insert(0, _ANSWER_V1.pack(size + 5, correlation_id, 0))
         else:
-            head = _ANSWER_V0.pack(size + 4, correlation_id)
-        if body is not None:
-            return head + body  # type: ignore[no-any-return]
-        assert parts is not None
-        parts[0] = head + parts[0]
+            parts.insert(0, _ANSWER_V0.pack(size + 4, correlation_id))
         return parts
 
     def _bind(self, api_key: int, api_version: int) -> BoundRoute:
@@ -167,5 +163,13 @@ class Dispatcher:
         return bound
 
 
-def _decode_nothing(frame: memoryview, offset: int) -> tuple[None, int]:
-    return None, offset
+def _encoder(bound: BoundRoute, response: Any) -> Callable[[Any], Any]:
+    """Only a Fetch answer holds file ranges; everything else becomes one piece of bytes."""
+    response_class: type[Struct] = type(response)
+    if bound.api_key == _FETCH_KEY:
+        return codec.parts_encoder(response_class, bound.api_version)
+    return codec.encoder(response_class, bound.api_version)
+
+
+def _decode_nothing(frame: memoryview, offset: int) -> None:
+    """The body of an ApiVersions request in an unknown version is not looked at."""

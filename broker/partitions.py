@@ -14,10 +14,13 @@ from broker.deferred import Deferred
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
 from log.append_validation import AppendOrigin
+from log.config import CommitRule
 
 if TYPE_CHECKING:
     from broker.clock import Clock
+    from broker.controller.image import ClusterImage, TopicImage
     from log.partition_log import AppendInfo, PartitionLog
+    from log.storage import Bytes
 
 logger = logging.getLogger("kwire.partitions")
 
@@ -55,14 +58,14 @@ class Partition:
         "topic_id",
     )
 
-    def __init__(self, owner: Partitions, topic: str, topic_id: bytes, index: int, leader_epoch: int) -> None:
+    def __init__(self, owner: Partitions, topic: TopicImage, index: int, leader_epoch: int) -> None:
         self._owner = owner
         self._clock = owner.clock
-        self.topic = topic
-        self.topic_id = topic_id
+        self.topic = topic.name
+        self.topic_id = topic.topic_id
         self.index = index
         self.leader_epoch = leader_epoch
-        self.is_internal = topic in owner.internal_topics
+        self.is_internal = topic.is_internal
         self._log: PartitionLog | None = None
         # Keyed by who watches: leaving is O(1) however many fetches wait at the same tail.
         self._watchers: dict[Watcher, None] = {}
@@ -103,22 +106,20 @@ class Partition:
 
     # -- writing
 
-    def append(self, records: memoryview | bytes, origin: AppendOrigin = AppendOrigin.CLIENT) -> AppendInfo:
+    def append(self, records: Bytes, origin: AppendOrigin = AppendOrigin.CLIENT) -> AppendInfo:
         """Append; readers see it, and `committed` is done, when the commit rule holds.
 
         Raises RecordsRejectedError, ApiError, CorruptRecordsError.
         """
         partition_log = self.log
         info = partition_log.append_as_leader(
-            memoryview(records), leader_epoch=self.leader_epoch, now_ms=self._clock.now_ms(), origin=origin
+            records, leader_epoch=self.leader_epoch, now_ms=self._clock.now_ms(), origin=origin
         )
-        if not info.duplicate:
-            if partition_log.flush_due:
-                self._flush_in_thread()
-            elif not self._flushing:
-                partition_log.advance_high_watermark(partition_log.log_end_offset)
-                if self._watchers:
-                    self._wake()
+        if partition_log.commit_rule is CommitRule.FSYNC:
+            if partition_log.high_watermark <= info.last_offset:
+                self.flush_soon()
+        elif self._watchers:
+            self._wake()
         return info
 
     def committed(self, offset: int) -> Deferred[None]:
@@ -131,19 +132,11 @@ class Partition:
         return done
 
     def flush_soon(self) -> None:
-        """Begin an fsync unless one is under way (flush.ms, log.flush.interval)."""
-        if self._log is not None:
-            self._flush_in_thread()
-
-    def _flush_in_thread(self) -> None:
-        """One fsync at a time; whoever came in meanwhile shares the next one."""
-        if self._flushing:
+        """Fsync in a thread. One at a time: who comes in meanwhile shares the next one (group commit)."""
+        partition_log = self._log
+        if self._flushing or partition_log is None or partition_log.offline:
             return
-        partition_log = self.log
-        work = partition_log.begin_flush()
-        if work is None:
-            self._committed_to(partition_log.log_end_offset)
-            return
+        targets = partition_log.flush_targets()
         self._flushing = True
 
         def finished(done: Deferred[None]) -> None:
@@ -151,27 +144,25 @@ class Partition:
             try:
                 done.result()
             except OSError as error:
-                partition_log.flush_failed(error)
-                self._fail_waiters(ApiError(ErrorCode.KAFKA_STORAGE_ERROR, str(error)))
+                logger.error("fsync of %s-%d failed, the partition is offline: %s", self.topic, self.index, error)
+                self._fail_waiters(partition_log.flush_failed(error))
                 return
-            partition_log.flushed(work.up_to)
-            self._committed_to(work.up_to)
-            if partition_log.flush_due:
-                self._flush_in_thread()
-            elif partition_log.log_end_offset > partition_log.high_watermark:
-                self._committed_to(partition_log.log_end_offset)
+            self._committed_to(partition_log.flushed(targets.up_to, self._clock.now_ms()))
+            if self._commit_waiters:
+                self.flush_soon()
 
-        self._owner.run_in_thread(work.run).add_callback(finished)
+        storage = partition_log.storage
+        self._owner.run_in_thread(lambda: targets.run(storage)).add_callback(finished)
 
-    def _committed_to(self, offset: int) -> None:
-        self.log.advance_high_watermark(offset)
+    def _committed_to(self, high_watermark: int) -> None:
         waiters = self._commit_waiters
         if waiters:
-            self._commit_waiters = [waiter for waiter in waiters if waiter[0] > offset]
-            for up_to, done in waiters:
-                if up_to <= offset:
+            self._commit_waiters = [waiter for waiter in waiters if waiter[0] > high_watermark]
+            for offset, done in waiters:
+                if offset <= high_watermark:
                     done.resolve(None)
-        self._wake()
+        if self._watchers:
+            self._wake()
 
     def _fail_waiters(self, error: ApiError) -> None:
         waiters, self._commit_waiters = self._commit_waiters, []
@@ -192,72 +183,89 @@ class Partition:
         for watcher in tuple(self._watchers):
             watcher.grown(self)
 
-    def close(self) -> None:
-        """The topic is gone or the broker stops: nobody waits any longer."""
-        self._fail_waiters(ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION))
+    def close(self, why: ErrorCode) -> None:
+        """The topic is gone, led elsewhere, or the broker stops: nobody waits any longer."""
+        self._fail_waiters(ApiError(why))
 
 
 class Partitions:
-    """All partitions this node leads."""
+    """All partitions this node leads, made from the image when first asked for."""
 
     def __init__(
         self,
+        node_id: int,
+        image: ClusterImage,
         clock: Clock,
         open_log: OpenLog,
         run_in_thread: Callable[[Callable[[], None]], Deferred[None]],
-        internal_topics: frozenset[str],
         fetch_max_bytes: int,
     ) -> None:
+        self.node_id = node_id
         self.clock = clock
         self.open_log = open_log
         self.run_in_thread = run_in_thread
-        self.internal_topics = internal_topics
         self.fetch_max_bytes = fetch_max_bytes
+        self._image = image
         self._by_name: dict[tuple[str, int], Partition] = {}
         self._by_id: dict[tuple[bytes, int], Partition] = {}
-        self._topic_ids: dict[bytes, str] = {}
 
     def get(self, topic: str, index: int) -> Partition | None:
-        return self._by_name.get((topic, index))
+        """By name; None when there is no such partition. Raises ApiError when another node leads it."""
+        partition = self._by_name.get((topic, index))
+        if partition is None:
+            found = self._image.topic_by_name(topic)
+            if found is not None:
+                partition = self._create(found, index)
+        return partition
 
     def get_by_id(self, topic_id: bytes, index: int) -> Partition | None:
-        return self._by_id.get((topic_id, index))
+        """By topic id, likewise."""
+        partition = self._by_id.get((topic_id, index))
+        if partition is None:
+            found = self._image.topic_by_id(topic_id)
+            if found is not None:
+                partition = self._create(found, index)
+        return partition
+
+    def _create(self, topic: TopicImage, index: int) -> Partition | None:
+        if not 0 <= index < len(topic.partitions):
+            return None
+        described = topic.partitions[index]
+        if described.leader != self.node_id:
+            raise ApiError(ErrorCode.NOT_LEADER_OR_FOLLOWER)
+        partition = Partition(self, topic, index, described.leader_epoch)
+        self._by_name[(topic.name, index)] = partition
+        self._by_id[(topic.topic_id, index)] = partition
+        return partition
 
     def knows_topic_id(self, topic_id: bytes) -> bool:
-        return topic_id in self._topic_ids
+        return self._image.topic_by_id(topic_id) is not None
 
-    def topic_name(self, topic_id: bytes) -> str | None:
-        return self._topic_ids.get(topic_id)
+    def in_use(self) -> Iterator[Partition]:
+        """Those that were asked for since the start."""
+        return iter(list(self._by_name.values()))
 
-    def __iter__(self) -> Iterator[Partition]:
-        return iter(self._by_name.values())
+    # -- what the image says
 
-    def __len__(self) -> int:
-        return len(self._by_name)
+    def leader_changed(self, topic: TopicImage, index: int) -> None:
+        """A partition's state changed: the leader epoch, or who leads it."""
+        partition = self._by_name.get((topic.name, index))
+        if partition is None:
+            return
+        described = topic.partitions[index]
+        if described.leader != self.node_id:
+            self._forget(partition, ErrorCode.NOT_LEADER_OR_FOLLOWER)
+        else:
+            partition.leader_epoch = described.leader_epoch
 
-    # -- what the controller's image says
+    def topic_deleted(self, topic: TopicImage) -> None:
+        """Nobody finds its partitions any more; their logs are the caller's to delete."""
+        for index in range(len(topic.partitions)):
+            partition = self._by_name.get((topic.name, index))
+            if partition is not None:
+                self._forget(partition, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
 
-    def add(self, topic: str, topic_id: bytes, index: int, leader_epoch: int) -> Partition:
-        """A partition this node leads, new or with a new leader epoch."""
-        partition = self._by_name.get((topic, index))
-        if partition is not None and partition.topic_id == topic_id:
-            partition.leader_epoch = leader_epoch
-            return partition
-        partition = Partition(self, topic, topic_id, index, leader_epoch)
-        self._by_name[(topic, index)] = partition
-        self._by_id[(topic_id, index)] = partition
-        self._topic_ids[topic_id] = topic
-        return partition
-
-    def remove(self, topic: str, topic_id: bytes, index: int) -> Partition | None:
-        """Forget a partition of a deleted topic; its log is the caller's to delete."""
-        partition = self._by_name.get((topic, index))
-        if partition is None or partition.topic_id != topic_id:
-            return None
-        del self._by_name[(topic, index)]
-        del self._by_id[(topic_id, index)]
-        partition.close()
-        return partition
-
-    def forget_topic(self, topic_id: bytes) -> None:
-        self._topic_ids.pop(topic_id, None)
+    def _forget(self, partition: Partition, why: ErrorCode) -> None:
+        del self._by_name[(partition.topic, partition.index)]
+        del self._by_id[(partition.topic_id, partition.index)]
+        partition.close(why)

@@ -16,6 +16,7 @@ from attrs import define, field
 from broker.dispatch import BoundRoute, Handler
 from kwire import codec
 from kwire.api_keys import ApiKey
+from kwire.schema import Struct
 
 if TYPE_CHECKING:
     from broker.services import Services
@@ -106,10 +107,10 @@ def api_name(api_key: ApiKey) -> str:
     return "".join(word.capitalize() for word in api_key.name.split("_"))
 
 
-def request_class(api_key: ApiKey) -> type[Any]:
+def request_class(api_key: ApiKey) -> type[Struct]:
     """The message class of an API's request."""
     module = importlib.import_module(f"kwire.messages.{api_key.name.lower()}")
-    return cast(type[Any], getattr(module, f"{api_name(api_key)}Request"))
+    return cast(type[Struct], getattr(module, f"{api_name(api_key)}Request"))
 
 
 def route(

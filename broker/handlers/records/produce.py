@@ -14,7 +14,7 @@ from broker.deferred import Deferred
 from broker.dispatch import Refusal
 from broker.partitions import Partition, Partitions
 from kwire.error_codes import ErrorCode
-from kwire.errors import ApiError, CorruptRecordsError
+from kwire.errors import ApiError
 from kwire.messages.produce import (
     BatchIndexAndErrorMessage,
     PartitionProduceResponse,
@@ -22,7 +22,7 @@ from kwire.messages.produce import (
     ProduceResponse,
     TopicProduceResponse,
 )
-from log.append_validation import RecordsRejectedError
+from log.append_errors import RecordsRejectedError
 
 # Only Kafka's own tool that repairs internal topics may write them.
 _INTERNAL_WRITER: Final = "__admin_client"
@@ -49,24 +49,31 @@ def produce(
             response = topics[key] = TopicProduceResponse(name=topic.name, topic_id=topic.topic_id)
         for data in topic.partition_data:
             answer = PartitionProduceResponse(index=data.index, base_offset=-1)
-            partition = (
-                partitions.get_by_id(topic.topic_id, data.index) if by_id else partitions.get(topic.name, data.index)
-            )
-            if partition is None:
-                answer.error_code = (
-                    ErrorCode.UNKNOWN_TOPIC_ID
-                    if by_id and not partitions.knows_topic_id(topic.topic_id)
-                    else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-                )
+            try:
+                if by_id:
+                    partition = partitions.get_by_id(topic.topic_id, data.index)
+                    if partition is None:
+                        raise ApiError(
+                            ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+                            if partitions.knows_topic_id(topic.topic_id)
+                            else ErrorCode.UNKNOWN_TOPIC_ID
+                        )
+                else:
+                    partition = partitions.get(topic.name, data.index)
+                    if partition is None:
+                        raise ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+                if partition.is_internal and ctx.client_id != _INTERNAL_WRITER:
+                    raise ApiError(ErrorCode.INVALID_TOPIC_EXCEPTION)
+                last_offset = _append(request, partition, data.records, answer)
+            except RecordsRejectedError as error:
                 failed = True
-            elif partition.is_internal and ctx.client_id != _INTERNAL_WRITER:
-                answer.error_code = ErrorCode.INVALID_TOPIC_EXCEPTION
+                _tell_rejected(error, partition, answer, ctx.api_version)
+            except ApiError as error:
                 failed = True
+                answer.error_code = error.code
+                answer.error_message = error.message
             else:
-                last_offset = _append(request, ctx, partition, data.records, answer)
-                if last_offset < 0:
-                    failed = True
-                elif last_offset >= partition.high_watermark:
+                if last_offset >= partition.high_watermark:
                     if waiting is None:
                         waiting = []
                     waiting.append((partition, last_offset, answer))
@@ -80,42 +87,33 @@ def produce(
 
 
 def _append(
-    request: ProduceRequest,
-    ctx: RequestContext,
-    partition: Partition,
-    records: memoryview | bytes | None,
-    answer: PartitionProduceResponse,
+    request: ProduceRequest, partition: Partition, records: memoryview | bytes | None, answer: PartitionProduceResponse
 ) -> int:
-    """Append to one partition and fill in its answer. The last offset, or -1 when refused."""
-    try:
-        if records is None or len(records) == 0:
-            raise ApiError(ErrorCode.INVALID_RECORD, "a partition of a produce request holds no records")
-        if request.transactional_id is None and _is_transactional(records):
-            raise ApiError(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
-        info = partition.append(records)
-    except RecordsRejectedError as error:
-        answer.error_code = error.code
-        if ctx.api_version >= 8:
-            answer.record_errors = [
-                BatchIndexAndErrorMessage(batch_index=index, batch_index_error_message=message)
-                for index, message in error.record_errors
-            ]
-            answer.error_message = error.message
-            if error.record_errors:
-                answer.log_start_offset = partition.log_start_offset
-        return -1
-    except CorruptRecordsError as error:
-        answer.error_code = ErrorCode.CORRUPT_MESSAGE
-        answer.error_message = str(error)
-        return -1
-    except ApiError as error:
-        answer.error_code = error.code
-        answer.error_message = error.message
-        return -1
+    """Append to one partition and fill in its answer. Returns the last offset; raises ApiError when refused."""
+    if records is None or len(records) == 0:
+        raise ApiError(ErrorCode.INVALID_RECORD, "a partition of a produce request holds no records")
+    if request.transactional_id is None and _is_transactional(records):
+        raise ApiError(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+    info = partition.append(records)
     answer.base_offset = info.first_offset
     answer.log_append_time_ms = info.log_append_time_ms
     answer.log_start_offset = info.log_start_offset
     return info.last_offset
+
+
+def _tell_rejected(
+    error: RecordsRejectedError, partition: Partition | None, answer: PartitionProduceResponse, api_version: int
+) -> None:
+    """Which records were at fault (KIP-467)."""
+    answer.error_code = error.code
+    answer.error_message = error.message
+    if error.carries_log_start_offset and partition is not None:
+        answer.log_start_offset = partition.log_start_offset
+    if error.record_errors:
+        answer.record_errors = [
+            BatchIndexAndErrorMessage(batch_index=index, batch_index_error_message=message)
+            for index, message in error.record_errors
+        ]
 
 
 def _is_transactional(records: memoryview | bytes) -> bool:
