@@ -46,7 +46,9 @@ class ScratchDirectory:
         self._watcher.wait()
 
 
-def start_process(command: list[str], *, cwd: Path, log: Path, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start_process(
+    command: list[str], *, cwd: Path, log: Path, env: dict[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start ``command`` with both outputs appended to the file ``log``; it dies with us."""
     with log.open("ab") as output:
         return subprocess.Popen(

@@ -24,7 +24,13 @@ def _unsigned_varint(value: int) -> bytes:
 
 
 def request_header(
-    api_key: int, version: int, correlation_id: int, client_id: str | None = "raw", *, flexible: bool, tags: bytes = b"\0"
+    api_key: int,
+    version: int,
+    correlation_id: int,
+    client_id: str | None = "raw",
+    *,
+    flexible: bool,
+    tags: bytes = b"\0",
 ) -> bytes:
     """A request header v1, or v2 with ``tags`` (count and fields, encoded) when ``flexible``."""
     encoded = None if client_id is None else client_id.encode()

@@ -1,0 +1,31 @@
+"""Fixtures of the raw-frames tests."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+pytest.register_assert_rewrite("compat_tests.raw.connection", "compat_tests.raw.wire")
+
+from compat_tests.raw.connection import Connection  # noqa: E402
+from compat_tests.raw.wire import Wire  # noqa: E402
+from compat_tests.targets import Broker  # noqa: E402
+
+
+@pytest.fixture
+def connect(broker: Broker) -> Iterator[Callable[[], Wire]]:
+    """Makes connections; all are closed at the end of the test."""
+    made: list[Connection] = []
+
+    def make() -> Wire:
+        made.append(wire := Wire(broker.address))
+        return wire
+
+    yield make
+    for connection in made:
+        connection.close()
+
+
+@pytest.fixture
+def wire(connect: Callable[[], Wire]) -> Wire:
+    """A connection of the test's own."""
+    return connect()
