@@ -1,0 +1,91 @@
+"""The loop: timers of several clocks, work in threads, callbacks that fail."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import trio
+
+from broker.clock import ManualClock, SystemClock
+from broker.deferred import Deferred
+from broker.reactor import Reactor
+
+
+def run_until(reactor: Reactor, done: Deferred[object]) -> None:
+    done.add_callback(lambda _: reactor.stop())
+
+    async def main() -> None:
+        with trio.fail_after(10):
+            await reactor.run()
+
+    trio.run(main)
+    reactor.close()
+    assert done.done
+
+
+def test_a_timer_fires_while_the_loop_is_idle() -> None:
+    reactor, clock, done = Reactor(), SystemClock(), Deferred[object]()
+    reactor.add_clock(clock)
+    clock.call_later(5, lambda: done.resolve(None))
+    run_until(reactor, done)
+
+
+def test_work_in_a_thread_comes_back_on_the_loop() -> None:
+    reactor = Reactor()
+    names: list[str] = []
+    done: Deferred[object] = Deferred()
+
+    def begin() -> None:
+        def finished(value: Deferred[int]) -> None:
+            names.append(threading.current_thread().name)
+            done.resolve(value.result())
+
+        reactor.run_in_thread(lambda a, b: a + b, 2, b=3).add_callback(finished)
+
+    reactor.call_soon(begin)
+    run_until(reactor, done)
+    assert done.result() == 5
+    assert names == [threading.main_thread().name]
+
+
+def test_an_error_in_a_thread_is_the_deferreds_error() -> None:
+    reactor = Reactor()
+    done: Deferred[object] = Deferred()
+
+    def fail() -> None:
+        raise OSError(5, "disk")
+
+    reactor.call_soon(lambda: reactor.run_in_thread(fail).add_callback(lambda d: done.resolve(d)))
+    run_until(reactor, done)
+    failed = done.result()
+    assert isinstance(failed, Deferred)
+    with pytest.raises(OSError, match="disk"):
+        failed.result()
+
+
+def test_a_failing_callback_does_not_end_the_loop(caplog: pytest.LogCaptureFixture) -> None:
+    reactor, done = Reactor(), Deferred[object]()
+    reactor.call_soon(lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+    reactor.call_soon(lambda: done.resolve(None))
+    run_until(reactor, done)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_clock_that_stands_still_does_not_keep_the_others_waiting() -> None:
+    reactor, frozen, clock, done = Reactor(), ManualClock(), SystemClock(), Deferred[object]()
+    reactor.add_clock(frozen)
+    reactor.add_clock(clock)
+    fired: list[str] = []
+    frozen.call_later(1, lambda: fired.append("frozen"))
+    clock.call_later(20, lambda: done.resolve(None))
+    run_until(reactor, done)
+    assert fired == []
+
+
+def test_advancing_a_clock_between_turns_fires_its_timers() -> None:
+    reactor, manual, done = Reactor(), ManualClock(), Deferred[object]()
+    reactor.add_clock(manual)
+    manual.call_later(3_600_000, lambda: done.resolve(manual.now_ms()))
+    reactor.call_soon(lambda: manual.advance(3_600_000))
+    run_until(reactor, done)
