@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Final
 
-# Kafka's names of levels, which its tools and brokers' loggers use, and Python's numbers for them.
-LEVELS: Final = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "WARN": 30, "ERROR": 40, "FATAL": 50}
+from broker.config.loggers import LEVELS
 
 
 def configure_logging(level: str) -> None:
