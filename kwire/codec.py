@@ -10,20 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from kwire.errors import UnsupportedVersionError
-from kwire.primitives import Buffer
+from kwire.primitives import Buffer, Records
 from kwire.schema import Struct, info_of
 
-
-class ExternalBytes(Protocol):
-    """Bytes that are elsewhere, such as a range of a file: a length is all the codec needs."""
-
-    def __len__(self) -> int: ...
-
-
-Part: TypeAlias = bytes | memoryview | bytearray | ExternalBytes
+Part: TypeAlias = Records
 
 _StructT = TypeVar("_StructT", bound=Struct)
 

@@ -6,11 +6,21 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from kwire.errors import DecodeError, EncodeError
 
 Buffer: TypeAlias = bytes | memoryview
+
+
+class ExternalBytes(Protocol):
+    """Bytes that are elsewhere, such as a range of a file: a length is all the codec needs."""
+
+    def __len__(self) -> int: ...
+
+
+Records: TypeAlias = bytes | bytearray | memoryview | ExternalBytes
+"""What a `records` field takes. A decoded message has a memoryview of the bytes it was decoded from."""
 
 MAX_UNSIGNED_VARINT = (1 << 32) - 1
 

@@ -216,7 +216,7 @@ def binary(
     return Field("bytes", versions, default, nullable, tag, tagged, ignorable)
 
 
-def records(versions: str = "0+", *, nullable: str = "none", ignorable: bool = False) -> Any:
+def record_data(versions: str = "0+", *, nullable: str = "none", ignorable: bool = False) -> Any:
     """Record batches. Decodes to a memoryview of what was decoded; None by default, as in Kafka."""
     return Field("records", versions, None, nullable, None, None, ignorable)
 

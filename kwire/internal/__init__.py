@@ -1,0 +1,1 @@
+"""Records Kafka stores: in internal topics, in the metadata log, in control batches. One module per family."""

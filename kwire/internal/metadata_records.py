@@ -1,0 +1,2 @@
+"""Records of the metadata log, `__cluster_metadata`."""
+

@@ -1,0 +1,2 @@
+"""The `.snapshot` file of a partition's producer state."""
+

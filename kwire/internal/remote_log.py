@@ -1,0 +1,2 @@
+"""Records of `__remote_log_metadata` (KIP-405)."""
+
