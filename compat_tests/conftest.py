@@ -31,9 +31,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--matrix", action="store_true", help="write the client x capability matrix to docs/COMPATIBILITY.md"
     )
     group.addoption(
-        "--record-warnings",
+        "--record",
         action="store_true",
-        help="with --target kafka: add the warnings clients log to those allowed elsewhere",
+        help="with --target kafka: keep what Kafka answers, and the warnings clients log, as what is expected",
     )
     try:
         parser.addoption("--long", action="store_true", help="also run what takes long")

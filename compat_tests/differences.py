@@ -1,69 +1,68 @@
-"""Where kwire answers otherwise than Apache Kafka 4.3.1, on purpose. Each row also stands in docs/DIFFERENCES.md.
+"""Where kwire answers otherwise than Apache Kafka 4.3.1, on purpose: read from docs/DIFFERENCES.md.
 
-Tests ask ``expected(key, broker.kind)``; a target that is neither is taken for a Kafka.
+A test that expects another answer on kwire names a row of that document by its first cell:
+``expected("Produce with null records", broker.kind)``. A target that was started elsewhere is taken for a Kafka.
 """
 
-from typing import Any
+from functools import cache
+from pathlib import Path
 
-from attrs import frozen
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "DIFFERENCES.md"
 
-
-@frozen
-class Difference:
-    """``about`` is the row's text in docs/DIFFERENCES.md, word for word; the values are what tests expect."""
-
-    about: str
-    kafka: Any
-    kwire: Any
-
-
-DIFFERENCES: dict[str, Difference] = {
-    "produce-records-null": Difference(
-        "Produce with null records",
-        kafka="no answer, ever",
-        kwire="INVALID_RECORD (87)",
-    ),
-}
-
-# APIs that Kafka 4.3.1 advertises and kwire does not have yet.
-NOT_YET_ADVERTISED: frozenset[str] = frozenset(
+# APIs that Kafka 4.3.1 advertises and kwire does not have yet (a row of the document names them together).
+NOT_YET_ADVERTISED = frozenset(
     {
-        "AddPartitionsToTxn",
         "AddOffsetsToTxn",
-        "EndTxn",
-        "WriteTxnMarkers",
-        "TxnOffsetCommit",
-        "DescribeTransactions",
-        "ListTransactions",
-        "ConsumerGroupHeartbeat",
-        "ConsumerGroupDescribe",
-        "ShareGroupHeartbeat",
-        "ShareGroupDescribe",
-        "ShareFetch",
-        "ShareAcknowledge",
-        "InitializeShareGroupState",
-        "ReadShareGroupState",
-        "WriteShareGroupState",
-        "DeleteShareGroupState",
-        "ReadShareGroupStateSummary",
-        "DescribeShareGroupOffsets",
+        "AddPartitionsToTxn",
         "AlterShareGroupOffsets",
+        "ConsumerGroupDescribe",
+        "ConsumerGroupHeartbeat",
         "DeleteShareGroupOffsets",
-        "StreamsGroupHeartbeat",
+        "DeleteShareGroupState",
+        "DescribeShareGroupOffsets",
+        "DescribeTransactions",
+        "EndTxn",
+        "InitializeShareGroupState",
+        "ListTransactions",
+        "ReadShareGroupState",
+        "ReadShareGroupStateSummary",
+        "ShareAcknowledge",
+        "ShareFetch",
+        "ShareGroupDescribe",
+        "ShareGroupHeartbeat",
         "StreamsGroupDescribe",
+        "StreamsGroupHeartbeat",
+        "TxnOffsetCommit",
+        "WriteShareGroupState",
+        "WriteTxnMarkers",
     }
 )
 
-# Finalized (and supported) feature levels that differ: clients believe features, so what is not built is 0.
-FEATURES_NOT_YET: frozenset[str] = frozenset(
-    {"transaction.version", "group.version", "share.version", "streams.version"}
-)
-
-# Broker settings whose default differs from Kafka's: name -> kwire's default.
-BROKER_DEFAULTS: dict[str, str] = {}
+# Features whose level is 0 on kwire: clients believe features, and these are not built yet.
+FEATURES_NOT_YET = frozenset({"transaction.version", "group.version", "share.version", "streams.version"})
 
 
-def expected(key: str, kind: str) -> Any:
-    """What the broker of ``kind`` ("kafka", "kwire", "remote") does."""
-    difference = DIFFERENCES[key]
-    return difference.kwire if kind == "kwire" else difference.kafka
+@cache
+def _tables() -> dict[str, dict[str, tuple[str, str]]]:
+    """{heading: {first cell: (Kafka's cell, kwire's cell)}} of the tables with four columns."""
+    tables: dict[str, dict[str, tuple[str, str]]] = {}
+    rows: dict[str, tuple[str, str]] = {}
+    for line in DOCUMENT.read_text().splitlines():
+        if line.startswith("## "):
+            rows = tables.setdefault(line[3:].strip(), {})
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if line.startswith("|") and len(cells) == 4 and not set(cells[0]) <= {"-"}:
+            rows[cells[0]] = (cells[1], cells[2])
+    return tables
+
+
+def expected(what: str, kind: str) -> str:
+    """The cell of the row ``what`` (table "Answers") for a broker of ``kind`` ("kwire", "kafka", "remote")."""
+    kafka, kwire = _tables()["Answers"][what]
+    return kwire if kind == "kwire" else kafka
+
+
+def different_defaults() -> dict[str, str]:
+    """Broker settings whose default differs from Kafka's: name -> kwire's default."""
+    rows = _tables()["Defaults of broker settings"]
+    return {name.strip("`"): kwire for name, (_, kwire) in rows.items() if name.startswith("`")}

@@ -180,7 +180,7 @@ def test_records_null(connect: Connect, broker: Broker, topic: str) -> None:
     wire = connect()
     wire.create(topic)
     sent = wire.send("Produce", 9, **wire.produce_fields(topic, None))
-    if expected("produce-records-null", broker.kind) == "no answer, ever":
+    if expected("Produce with null records", broker.kind) == "no answer, ever":
         wire.assert_silent("null records")
     else:
         answer = wire.answer("Produce", 9, sent)
