@@ -1,2 +1,1 @@
 """The `.snapshot` file of a partition's producer state."""
-

@@ -1,2 +1,1 @@
 """Records of `__remote_log_metadata` (KIP-405)."""
-
