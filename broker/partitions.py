@@ -147,7 +147,7 @@ class Partition:
                 logger.error("fsync of %s-%d failed, the partition is offline: %s", self.topic, self.index, error)
                 self._fail_waiters(partition_log.flush_failed(error))
                 return
-            self._committed_to(partition_log.flushed(targets.up_to, self._clock.now_ms()))
+            self._committed_to(partition_log.flushed(targets, self._clock.now_ms()))
             if self._commit_waiters:
                 self.flush_soon()
 

@@ -133,10 +133,20 @@ class FileCache:
         self._queue: deque[LogFile] = deque()
 
     def opened(self, file: LogFile) -> None:
+        """``file`` has just been opened."""
         self.open_count += 1
-        self._queue.append(file)
+        if not file._queued:
+            file._queued = True
+            self._queue.append(file)
+            if len(self._queue) > 2 * self.open_count + 1024:
+                self._forget_closed()
         if self.open_count > self.limit:
             self._evict()
+
+    def _forget_closed(self) -> None:
+        for file in self._queue:
+            file._queued = file._open is not None
+        self._queue = deque(file for file in self._queue if file._queued)
 
     def _evict(self) -> None:
         queue = self._queue
@@ -177,12 +187,7 @@ class LogFile:
         if opened is None:
             opened = self._open = self._storage.open(self.path, create=self._create)
             self._create = False
-            cache = self._storage.cache
-            if self._queued:
-                cache.open_count += 1
-            else:
-                self._queued = True
-                cache.opened(self)
+            self._storage.cache.opened(self)
         return opened
 
     def release(self) -> None:
@@ -194,9 +199,6 @@ class LogFile:
     def rename(self, path: str) -> None:
         self._storage.rename(self.path, path)
         self.path = path
-
-    def __del__(self) -> None:
-        self.release()
 
 
 def max_open_files(reserve: int = 512) -> int:

@@ -1,0 +1,394 @@
+"""All logs of a broker: directories, lazily opened partitions, checkpoints, deletion, the clean stop  (Kafka: LogManager).
+
+A partition has no directory until it is first used, and no open file until it is read or written; the rest of it is a
+few entries in dictionaries. Nothing here has a clock: the broker calls the periodic parts and runs the work handed out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from attrs import define
+
+from kwire import uuids
+from kwire.error_codes import ErrorCode
+from kwire.errors import ApiError
+from log import clean_shutdown, meta_properties
+from log.checkpoints import TopicPartition
+from log.config import CommitRule, LogConfig
+from log.filenames import DELETE_DIR, STRAY_DIR, marked_dir, partition_dir
+from log.log_directory import DirectoryInUseError, LogDirectory
+from log.meta_properties import MetaProperties
+from log.partition_log import PartitionLog
+from log.partition_metadata import read_topic_id
+from log.results import DeferredDelete
+from log.storage import Storage, remove_tree
+
+__all__ = ["DeferredDirectoryDelete", "DirectoryInUseError", "LogManager"]
+
+
+@define(slots=True)
+class DeferredDirectoryDelete:
+    """A deleted partition's directory, renamed to ``TOPIC-N.UNIQUE-delete``, that may go after ``delay_ms``."""
+
+    path: str
+    delay_ms: int
+
+    def run(self, storage: Storage) -> None:
+        """Remove it; blocks."""
+        if storage.exists(self.path):
+            remove_tree(storage, self.path)
+
+
+class LogManager:
+    """The logs under one broker's ``log.dirs``.
+
+    ``config_for(topic)`` gives a topic's settings; ``unique()`` 32 random hex digits; ``random_uuid()`` 16 random bytes;
+    ``jitter(n)`` a random int in ``[0, n)``; ``commit_rule_for(topic)`` overrides the rule a topic's settings imply.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        directories: Sequence[str],
+        config_for: Callable[[str], LogConfig],
+        *,
+        unique: Callable[[], str],
+        random_uuid: Callable[[], bytes],
+        jitter: Callable[[int], int] = lambda _: 0,
+        commit_rule_for: Callable[[str], CommitRule | None] = lambda _: None,
+    ) -> None:
+        self.storage = storage
+        self.directories = [LogDirectory(storage, path.rstrip("/") or "/") for path in directories]
+        self._config_for = config_for
+        self._unique = unique
+        self._random_uuid = random_uuid
+        self._jitter = jitter
+        self._commit_rule_for = commit_rule_for
+        self._logs: dict[TopicPartition, PartitionLog] = {}
+        self._where: dict[TopicPartition, LogDirectory] = {}
+
+    # Start
+
+    def lock(self) -> None:
+        """Lock every directory (made when missing). One that cannot be used is left out (``failed_directories``).
+
+        Raises ``DirectoryInUseError``; ``OSError`` when no directory can be used.
+        """
+        for directory in self.directories:
+            try:
+                directory.lock()
+            except OSError as error:
+                directory.failed = error
+            except DirectoryInUseError:
+                self.unlock()
+                raise
+        if all(directory.failed for directory in self.directories):
+            raise next(directory.failed for directory in self.directories if directory.failed)
+
+    def unlock(self) -> None:
+        for directory in self.directories:
+            directory.unlock()
+
+    @property
+    def online_directories(self) -> list[LogDirectory]:
+        return [directory for directory in self.directories if directory.failed is None]
+
+    def identify(self, *, cluster_id: str | None, node_id: int, new_cluster_id: Callable[[], str], date: str) -> str:
+        """Read ``meta.properties`` of every directory, check that they agree, write the missing ones.
+
+        Returns the cluster id: the stored one, else ``cluster_id``, else a new one. ``date``: see
+        ``write_meta_properties``. Raises ``MetaPropertiesError``.
+        """
+        found = [
+            (directory, meta_properties.read_meta_properties(self.storage, directory.path))
+            for directory in self.online_directories
+        ]
+        known = meta_properties.verify(
+            [(directory.path, properties) for directory, properties in found], cluster_id=cluster_id, node_id=node_id
+        )
+        cluster_id = known or new_cluster_id()
+        for directory, properties in found:
+            if properties is None or properties.directory_id is None:
+                properties = MetaProperties(cluster_id, node_id, self._new_directory_id())
+                meta_properties.write_meta_properties(self.storage, directory.path, properties, date)
+            directory.properties = properties
+        return cluster_id
+
+    def _new_directory_id(self) -> bytes:
+        while True:
+            candidate = self._random_uuid()
+            if not uuids.is_reserved(candidate) and not uuids.to_string(candidate).startswith("-"):
+                return candidate
+
+    def load(self) -> None:
+        """Learn which partitions exist and what the checkpoints say. Opens none of them."""
+        for directory in self.online_directories:
+            directory.load()
+            for partition in directory.partitions:
+                self._where.setdefault(partition, directory)
+
+    # Partitions
+
+    def __len__(self) -> int:
+        """Partitions that have a directory."""
+        return len(self._where)
+
+    def __contains__(self, partition: TopicPartition) -> bool:
+        return partition in self._where
+
+    def partitions(self) -> Iterator[TopicPartition]:
+        """Those that have a directory, open or not."""
+        return iter(list(self._where))
+
+    def directory_of(self, topic: str, partition: int) -> LogDirectory | None:
+        """Where the partition lies, None while it has no directory."""
+        return self._where.get((topic, partition))
+
+    def opened(self, topic: str, partition: int) -> PartitionLog | None:
+        """The partition's log if it is open."""
+        return self._logs.get((topic, partition))
+
+    def open_logs(self) -> list[PartitionLog]:
+        return list(self._logs.values())
+
+    def get(self, topic: str, partition: int, *, now_ms: int, topic_id: bytes | None = None) -> PartitionLog | None:
+        """The partition's log, opened (and recovered) when needed; None when it has no directory.
+
+        A directory that belongs to another topic id is what a deleted topic of the same name left: it is set aside
+        and counts as none. Raises ``ApiError(KAFKA_STORAGE_ERROR)``.
+        """
+        key = (topic, partition)
+        log = self._logs.get(key)
+        if log is not None:
+            return log
+        directory = self._where.get(key)
+        if directory is None:
+            return None
+        path = f"{directory.path}/{partition_dir(topic, partition)}"
+        try:
+            stored_id = read_topic_id(self.storage, path)
+            if topic_id is not None and stored_id is not None and stored_id != topic_id:
+                self.set_aside([key])
+                return None
+        except OSError as error:
+            raise ApiError(ErrorCode.KAFKA_STORAGE_ERROR, f"{path}: {error}") from error
+        return self._open(key, directory, topic_id, now_ms)
+
+    def get_or_create(
+        self, topic: str, partition: int, *, topic_id: bytes, now_ms: int, directory_id: bytes | None = None
+    ) -> PartitionLog:
+        """The partition's log; its directory and files are made when there are none.
+
+        ``directory_id`` chooses the log directory, else the one with the fewest partitions is taken. Raises
+        ``ApiError(KAFKA_STORAGE_ERROR)``.
+        """
+        log = self._logs.get((topic, partition)) or self.get(topic, partition, now_ms=now_ms, topic_id=topic_id)
+        if log is not None:
+            return log
+        return self._open((topic, partition), self.choose_directory(directory_id), topic_id, now_ms)
+
+    def choose_directory(self, directory_id: bytes | None = None) -> LogDirectory:
+        """The directory a new partition goes to: the one named, else that with the fewest partitions."""
+        online = self.online_directories
+        for directory in online:
+            if directory_id and directory.properties and directory.properties.directory_id == directory_id:
+                return directory
+        if not online:
+            raise ApiError(ErrorCode.KAFKA_STORAGE_ERROR, "no log directory is online")
+        return min(online, key=lambda directory: len(directory.partitions))
+
+    def _open(
+        self,
+        key: TopicPartition,
+        directory: LogDirectory,
+        topic_id: bytes | None,
+        now_ms: int,
+        *,
+        after_failure: bool = False,
+    ) -> PartitionLog:
+        topic, partition = key
+        log = PartitionLog.open(
+            self.storage,
+            f"{directory.path}/{partition_dir(topic, partition)}",
+            topic,
+            partition,
+            self._config_for(topic),
+            now_ms=now_ms,
+            clean_shutdown=key not in directory.unrecovered and not after_failure,
+            recovery_point=directory.recovery_points.get(key, 0),
+            log_start_offset=directory.log_starts.get(key, 0),
+            topic_id=topic_id,
+            commit_rule=self._commit_rule_for(topic),
+            jitter=self._jitter,
+            after_failure=after_failure,
+        )
+        directory.unrecovered.discard(key)
+        directory.partitions.add(key)
+        self._where[key] = directory
+        self._logs[key] = log
+        return log
+
+    def reopen(self, topic: str, partition: int, *, now_ms: int) -> PartitionLog:
+        """Open an offline log again: recovered from what the disk really holds."""
+        key = (topic, partition)
+        old = self._logs.get(key)
+        directory = self._where[key]
+        if old is not None:
+            directory.recovery_points[key] = old.recovery_point
+            if old.log_start_offset:
+                directory.log_starts[key] = old.log_start_offset
+            old.close(now_ms)
+        return self._open(key, directory, None, now_ms, after_failure=True)
+
+    def unrecovered(self) -> list[TopicPartition]:
+        """Partitions not looked at since an unclean stop; ``get`` recovers them. While there are any, no stop is clean."""
+        return [partition for directory in self.online_directories for partition in directory.unrecovered]
+
+    def config_changed(self, topic: str) -> None:
+        """The topic's settings changed: its open logs follow."""
+        for (name, _), log in self._logs.items():
+            if name == topic:
+                log.update_config(self._config_for(topic), self._commit_rule_for(topic))
+
+    # Deletion
+
+    def delete(self, partitions: Iterable[TopicPartition]) -> list[DeferredDirectoryDelete]:
+        """Take partitions out of service: directories renamed to ``-delete``, checkpoints written without them.
+
+        Those without a directory are passed over. Raises ``ApiError(KAFKA_STORAGE_ERROR)``.
+        """
+        work = []
+        touched: list[LogDirectory] = []
+        for key in partitions:
+            moved = self._rename_away(key, DELETE_DIR, touched)
+            if moved is not None:
+                work.append(DeferredDirectoryDelete(moved, self._config_for(key[0]).file_delete_delay_ms))
+        self._write_checkpoints(touched)
+        return work
+
+    def set_aside(self, partitions: Iterable[TopicPartition]) -> list[str]:
+        """Rename the directories of partitions that nothing refers to (``-stray``); they are kept. Their new paths."""
+        touched: list[LogDirectory] = []
+        moved = [self._rename_away(key, STRAY_DIR, touched) for key in partitions]
+        self._write_checkpoints(touched)
+        return [path for path in moved if path is not None]
+
+    def unfinished_deletes(self) -> list[DeferredDirectoryDelete]:
+        """Directories found at the start whose deletion had begun."""
+        work = [DeferredDirectoryDelete(path, 0) for directory in self.online_directories for path in directory.doomed]
+        for directory in self.online_directories:
+            directory.doomed.clear()
+        return work
+
+    def _rename_away(self, key: TopicPartition, mark: str, touched: list[LogDirectory]) -> str | None:
+        directory = self._where.pop(key, None)
+        if directory is None:
+            return None
+        target = f"{directory.path}/{marked_dir(*key, self._unique(), mark)}"
+        log = self._logs.pop(key, None)
+        try:
+            if log is not None:
+                log.rename_directory(target)
+                log.abandon()
+            else:
+                self.storage.rename(f"{directory.path}/{partition_dir(*key)}", target)
+        except OSError as error:
+            raise ApiError(ErrorCode.KAFKA_STORAGE_ERROR, f"{partition_dir(*key)}: {error}") from error
+        directory.forget(key)
+        if directory not in touched:
+            touched.append(directory)
+        return target
+
+    def _write_checkpoints(self, directories: Iterable[LogDirectory]) -> None:
+        for directory in directories:
+            try:
+                directory.write_recovery_points()
+                directory.write_log_starts()
+            except OSError as error:
+                raise ApiError(ErrorCode.KAFKA_STORAGE_ERROR, f"{directory.path}: {error}") from error
+
+    # Periodic work
+
+    def delete_old_segments(self, now_ms: int) -> list[DeferredDelete]:
+        """Retention on the open logs (``log.retention.check.interval.ms``); closed ones first have to be opened."""
+        work: list[DeferredDelete] = []
+        for log in self.open_logs():
+            if not log.offline:
+                work += log.delete_old_segments(now_ms)
+        return work
+
+    def flush_due(self, now_ms: int) -> list[PartitionLog]:
+        """The open logs that ask for a sync."""
+        return [log for log in self._logs.values() if not log.offline and log.flush_due(now_ms)]
+
+    def checkpoint_recovery_points(self) -> None:
+        """``recovery-point-offset-checkpoint`` of every directory (``log.flush.offset.checkpoint.interval.ms``)."""
+        for key, log in self._logs.items():
+            self._where[key].recovery_points[key] = log.recovery_point
+        for directory in self.online_directories:
+            directory.write_recovery_points()
+
+    def checkpoint_log_starts(self) -> None:
+        """``log-start-offset-checkpoint``: only starts that no segment begins at (DeleteRecords)."""
+        for key, log in self._logs.items():
+            starts = self._where[key].log_starts
+            if log.log_start_offset > log.segments.first.base_offset:
+                starts[key] = log.log_start_offset
+            else:
+                starts.pop(key, None)
+        for directory in self.online_directories:
+            directory.write_log_starts()
+
+    def checkpoint_high_watermarks(self) -> None:
+        """``replication-offset-checkpoint`` (``replica.high.watermark.checkpoint.interval.ms``)."""
+        for key, log in self._logs.items():
+            self._where[key].high_watermarks[key] = log.high_watermark
+        for directory in self.online_directories:
+            directory.write_high_watermarks()
+
+    # Stop
+
+    def close(
+        self,
+        now_ms: int,
+        *,
+        broker_epoch: int = -1,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[ApiError]:
+        """Close every log, synced, then write checkpoints and the clean markers, and unlock.
+
+        A directory where a log failed, or where partitions were never recovered after an unclean stop, gets no marker.
+        Returns the failures.
+        """
+        failures: list[ApiError] = []
+        spoiled: list[LogDirectory] = []
+        total = len(self._logs)
+        for done, (key, log) in enumerate(list(self._logs.items())):
+            try:
+                if log.offline:
+                    spoiled.append(self._where[key])
+                log.close(now_ms)
+            except ApiError as error:
+                failures.append(error)
+                spoiled.append(self._where[key])
+            progress(done + 1, total)
+        try:
+            self.checkpoint_recovery_points()
+            self.checkpoint_log_starts()
+            self.checkpoint_high_watermarks()
+            for directory in self.online_directories:
+                if directory not in spoiled and not directory.unrecovered:
+                    clean_shutdown.write_marker(self.storage, directory.path, broker_epoch)
+        except OSError as error:
+            failures.append(ApiError(ErrorCode.KAFKA_STORAGE_ERROR, str(error)))
+        self.unlock()
+        return failures
+
+    def previous_broker_epoch(self) -> int | None:
+        """The broker epoch in the clean markers (read before ``load``, which removes them)."""
+        for directory in self.online_directories:
+            epoch = clean_shutdown.read_broker_epoch(self.storage, directory.path)
+            if epoch is not None:
+                return epoch
+        return None
