@@ -42,7 +42,7 @@ def read_jar(path: Path) -> dict[str, dict[str, Any]]:
     found = {}
     with zipfile.ZipFile(path) as jar:
         for entry in jar.namelist():
-            if entry.startswith("common/message/") and entry.endswith(".json"):
+            if entry.startswith(("common/", "message/")) and entry.endswith(".json"):
                 schema = reduce_schema(json.loads(strip_comments(jar.read(entry).decode())))
                 if schema["name"] not in SKIPPED:
                     found[schema["name"]] = schema
