@@ -1,0 +1,287 @@
+"""GroupCoordinator: one operation per API, each on the shard its group lives in (Kafka: GroupCoordinatorService).
+
+Operations never raise protocol errors: they give the response that says so, as Kafka words it for that API.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from broker.coordinator.ports import CoordinatorClock, OffsetsTopic, Topics
+from broker.coordinator.shard import Shard, ShardStatus
+from broker.deferred import Deferred
+from broker.group.admin import delete_group, describe, list_groups
+from broker.group.config import GroupConfig
+from broker.group.decision import Decision, Waiter
+from broker.group.ids import partition_for
+from broker.group.join import join, refusal
+from broker.group.leave import leave
+from broker.group.offsets import DeletedTopic, commit, delete, fetch, fetch_all, forget_topics
+from broker.group.state import ShardState
+from broker.group.sync import sync
+from kwire.error_codes import ErrorCode
+from kwire.errors import ApiError
+from kwire.messages.delete_groups import DeletableGroupResult
+from kwire.messages.describe_groups import DescribedGroup
+from kwire.messages.heartbeat import HeartbeatRequest
+from kwire.messages.join_group import JoinGroupRequest, JoinGroupResponse
+from kwire.messages.leave_group import LeaveGroupResponse, MemberIdentity
+from kwire.messages.list_groups import ListedGroup
+from kwire.messages.offset_commit import (
+    OffsetCommitRequest,
+    OffsetCommitRequestTopic,
+    OffsetCommitResponsePartition,
+    OffsetCommitResponseTopic,
+)
+from kwire.messages.offset_delete import OffsetDeleteRequestTopic, OffsetDeleteResponseTopic
+from kwire.messages.offset_fetch import OffsetFetchRequestTopics, OffsetFetchResponseTopics
+from kwire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
+
+log = logging.getLogger(__name__)
+
+OFFSETS_TOPIC = "__consumer_offsets"
+KNOWN_GROUPS_CACHED = 10_000
+
+
+class GroupCoordinator:
+    """All groups of one node. `start` when the log can be read, `close` at the end."""
+
+    def __init__(
+        self,
+        offsets_topic: OffsetsTopic,
+        topics: Topics,
+        clock: CoordinatorClock,
+        config: GroupConfig,
+        new_id: Callable[[], str],
+    ) -> None:
+        self.topics = topics
+        self.config = config
+        self._offsets_topic = offsets_topic
+        self._clock = clock
+        self._new_id = new_id
+        self._shards: dict[int, Shard] = {}
+        self._partition_of: dict[str, int] = {}
+        self._closed = False
+
+    # Shards
+
+    def start(self) -> None:
+        """Begin to load every partition that holds data."""
+        for partition in range(self._offsets_topic.partition_count() or 0):
+            if self._offsets_topic.has_data(partition):
+                self._open_shard(partition)
+
+    def close(self) -> None:
+        """Refuse all that waits (NOT_COORDINATOR) and all that comes."""
+        self._closed = True
+        for shard in self._shards.values():
+            shard.close()
+
+    def available(self) -> bool:
+        """Whether groups can be served, for FindCoordinator. A missing `__consumer_offsets` begins to be created."""
+        if self._offsets_topic.partition_count():
+            return True
+        created = self._offsets_topic.ensure_exists()
+        created.add_callback(_log_failure)
+        return bool(self._offsets_topic.partition_count())
+
+    def _shard(self, group_id: str) -> Shard:
+        """The group's shard, loading or active. ApiError NOT_COORDINATOR: not on this node, or no topic yet."""
+        partition = self._partition_of.get(group_id)
+        if partition is None:
+            count = self._offsets_topic.partition_count()
+            if not count:
+                raise ApiError(ErrorCode.NOT_COORDINATOR)
+            if len(self._partition_of) >= KNOWN_GROUPS_CACHED:
+                self._partition_of.clear()
+            partition = self._partition_of[group_id] = partition_for(group_id, count)
+        return self._shards.get(partition) or self._open_shard(partition)
+
+    def _open_shard(self, partition: int) -> Shard:
+        storage = self._offsets_topic.log(partition) if not self._closed else None
+        if storage is None:
+            raise ApiError(ErrorCode.NOT_COORDINATOR)
+        shard = Shard(partition, storage, self._clock, self.config, self._new_id)
+        self._shards[partition] = shard
+        shard.load()
+        return shard
+
+    def partition_changed(self, partition: int) -> None:
+        """This node's leadership of a partition changed: what waits is refused, the log is read anew when needed."""
+        shard = self._shards.pop(partition, None)
+        if shard is not None:
+            shard.close()
+
+    # Membership
+
+    async def join_group(
+        self, request: JoinGroupRequest, api_version: int, client_id: str | None, client_host: str
+    ) -> JoinGroupResponse:
+        """The answer comes when the rebalance is through, up to its rebalance timeout later."""
+        if not request.group_id:
+            return refusal(ErrorCode.INVALID_GROUP_ID, request.member_id)
+        config = self.config
+        timeout_ms = request.session_timeout_ms
+        if not config.group_min_session_timeout_ms <= timeout_ms <= config.group_max_session_timeout_ms:
+            return refusal(ErrorCode.INVALID_SESSION_TIMEOUT, request.member_id)
+        try:
+            shard = self._shard(request.group_id)
+
+            def operate(waiter: Waiter, decision: Decision) -> None:
+                join(shard.state, request, api_version, client_id, client_host, waiter, decision)
+
+            response: JoinGroupResponse = await shard.submit(operate)
+        except ApiError as error:
+            return refusal(error.code, "")
+        return response
+
+    async def sync_group(self, request: SyncGroupRequest) -> SyncGroupResponse:
+        """The answer comes when the leader's assignment is stored."""
+        if not request.group_id:
+            return SyncGroupResponse(error_code=ErrorCode.INVALID_GROUP_ID)
+        try:
+            shard = self._shard(request.group_id)
+            response: SyncGroupResponse = await shard.submit(partial(sync, shard.state, request))
+        except ApiError as error:
+            return SyncGroupResponse(error_code=error.code)
+        return response
+
+    def heartbeat(self, request: HeartbeatRequest) -> ErrorCode:
+        """Not a coroutine: it never waits."""
+        group_id = request.group_id
+        if not group_id:
+            return ErrorCode.INVALID_GROUP_ID
+        try:
+            shard = self._shard(group_id)
+            return shard.heartbeat(group_id, request.member_id, request.group_instance_id, request.generation_id)
+        except ApiError as error:
+            # A member of a group that is being loaded is not to be worried: its session begins when that is done.
+            return ErrorCode.NONE if error.code is ErrorCode.COORDINATOR_LOAD_IN_PROGRESS else error.code
+
+    async def leave_group(self, group_id: str, members: list[MemberIdentity]) -> LeaveGroupResponse:
+        if not group_id:
+            return LeaveGroupResponse(error_code=ErrorCode.INVALID_GROUP_ID)
+        try:
+            shard = self._shard(group_id)
+            response: LeaveGroupResponse = await shard.submit(partial(leave, shard.state, group_id, members))
+        except ApiError as error:
+            return LeaveGroupResponse(error_code=error.code)
+        return response
+
+    # Offsets
+
+    async def commit_offsets(
+        self, request: OffsetCommitRequest, topics: list[OffsetCommitRequestTopic], api_version: int
+    ) -> list[OffsetCommitResponseTopic]:
+        """Commit the offsets of `topics`: those of the request that exist, with names and ids filled in."""
+        try:
+            shard = self._shard(request.group_id)
+
+            def operate(waiter: Waiter, decision: Decision) -> None:
+                decision.answer(waiter, commit(shard.state, request, topics, api_version, decision))
+
+            answers: list[OffsetCommitResponseTopic] = await shard.submit(operate)
+        except ApiError as error:
+            return [
+                OffsetCommitResponseTopic(
+                    name=topic.name,
+                    topic_id=topic.topic_id,
+                    partitions=[
+                        OffsetCommitResponsePartition(partition_index=partition.partition_index, error_code=error.code)
+                        for partition in topic.partitions
+                    ],
+                )
+                for topic in topics
+            ]
+        return answers
+
+    async def fetch_offsets(
+        self, group_id: str, topics: list[OffsetFetchRequestTopics] | None
+    ) -> list[OffsetFetchResponseTopics]:
+        """Committed offsets, all with None. ApiError: for the group as a whole."""
+        shard = self._shard(group_id)
+
+        def operate(waiter: Waiter, decision: Decision) -> None:
+            state = shard.state
+            decision.answer(waiter, fetch_all(state, group_id) if topics is None else fetch(state, group_id, topics))
+
+        answers: list[OffsetFetchResponseTopics] = await shard.submit(operate)
+        return answers
+
+    async def delete_offsets(
+        self, group_id: str, topics: list[OffsetDeleteRequestTopic]
+    ) -> list[OffsetDeleteResponseTopic]:
+        """Delete the offsets of `topics`, which exist. ApiError: for the group as a whole."""
+        if not group_id:
+            raise ApiError(ErrorCode.INVALID_GROUP_ID)
+        shard = self._shard(group_id)
+
+        def operate(waiter: Waiter, decision: Decision) -> None:
+            decision.answer(waiter, delete(shard.state, group_id, topics, decision))
+
+        answers: list[OffsetDeleteResponseTopic] = await shard.submit(operate)
+        return answers
+
+    def topics_deleted(self, deleted: Iterable[tuple[str, bytes]]) -> None:
+        """Forget the offsets of deleted topics, given by name and id. Shards that are loading take it up afterwards."""
+        gone = [DeletedTopic(name, topic_id) for name, topic_id in deleted]
+        for shard in self._shards.values():
+            shard.run_when_active(partial(_forget, gone))
+
+    # Administration
+
+    async def describe_group(self, group_id: str, api_version: int) -> DescribedGroup:
+        try:
+            shard = self._shard(group_id)
+
+            def operate(waiter: Waiter, decision: Decision) -> None:
+                decision.answer(waiter, describe(shard.state, group_id, api_version))
+
+            described: DescribedGroup = await shard.submit(operate)
+        except ApiError as error:
+            return DescribedGroup(group_id=group_id, error_code=error.code)
+        return described
+
+    async def list_groups(self, states: list[str], types: list[str]) -> list[ListedGroup]:
+        """All groups of all shards. ApiError: COORDINATOR_LOAD_IN_PROGRESS while one of them is loading."""
+        found: list[ListedGroup] = []
+        for _, shard in sorted(self._shards.items()):
+            if shard.status is ShardStatus.LOADING:
+                raise ApiError(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
+        for _, shard in sorted(self._shards.items()):
+            try:
+                found += await shard.submit(partial(_list, shard.state, states, types))
+            except ApiError as error:
+                if error.code is not ErrorCode.NOT_COORDINATOR:
+                    raise
+        return found
+
+    async def delete_group(self, group_id: str) -> DeletableGroupResult:
+        try:
+            shard = self._shard(group_id)
+
+            def operate(waiter: Waiter, decision: Decision) -> None:
+                delete_group(shard.state, group_id, decision)
+                decision.answer(waiter, DeletableGroupResult(group_id=group_id))
+
+            result: DeletableGroupResult = await shard.submit(operate)
+        except ApiError as error:
+            return DeletableGroupResult(group_id=group_id, error_code=error.code)
+        return result
+
+
+def _log_failure(created: Deferred[None]) -> None:
+    try:
+        created.result()
+    except Exception:
+        log.exception("%s could not be created", OFFSETS_TOPIC)
+
+
+def _forget(gone: list[DeletedTopic], state: ShardState, decision: Decision) -> None:
+    forget_topics(state, gone, decision)
+
+
+def _list(state: ShardState, states: list[str], types: list[str], waiter: Waiter, decision: Decision) -> None:
+    decision.answer(waiter, list_groups(state, states, types))

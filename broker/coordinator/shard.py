@@ -1,0 +1,335 @@
+"""One shard of the group coordinator: a partition of `__consumer_offsets` and the groups in it.
+
+A shard is one FIFO. An operation decides, appends and replays without waiting for anything; its answers are given when
+all that was appended up to then is committed. When an append or a commit fails, everything that waits is refused and
+the shard is read anew from its log, so no decision ever has to be taken back. (Kafka: CoordinatorRuntime)
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from enum import Enum
+from functools import partial
+from typing import Any
+
+from attrs import define
+
+from broker.coordinator.ports import CancellableTimer, CoordinatorClock, CoordinatorLog
+from broker.deferred import Deferred
+from broker.group.config import GroupConfig
+from broker.group.decision import Decision, TimerKey, Waiter
+from broker.group.heartbeat import heartbeat
+from broker.group.offsets import expire
+from broker.group.rebalance import (
+    extend_session,
+    join_timer_fired,
+    prepare,
+    session_key,
+    session_timer_fired,
+    sync_timer_fired,
+)
+from broker.group.record_codec import decode_records, encode_batches
+from broker.group.state import ShardState
+from kwire.error_codes import ErrorCode
+from kwire.errors import ApiError, KwireError
+
+log = logging.getLogger(__name__)
+
+Operation = Callable[[Decision], None]
+EXPIRY_KEY: TimerKey = ("expiry",)
+RELOAD_DELAY_MS = 1_000.0
+FIRST_LOAD_BYTES = 2 * 1024 * 1024
+"""What `load` reads at once: a usual log wholly. Then TURN_LOAD_BYTES a turn, about 10 ms."""
+TURN_LOAD_BYTES = 256 * 1024
+
+
+class ShardStatus(Enum):
+    LOADING = "loading"
+    ACTIVE = "active"
+    CLOSED = "closed"
+
+
+@define(slots=True)
+class Pending:
+    """Answers that wait until the log is committed up to `offset`; `then` runs first."""
+
+    offset: int
+    answers: list[tuple[Waiter, Any]]
+    then: Callable[[Decision], None] | None
+
+
+class Shard:
+    """See the module. `load` first; until it is through every operation raises COORDINATOR_LOAD_IN_PROGRESS."""
+
+    def __init__(
+        self,
+        partition: int,
+        storage: CoordinatorLog,
+        clock: CoordinatorClock,
+        config: GroupConfig,
+        new_id: Callable[[], str],
+    ) -> None:
+        self.partition = partition
+        self.status = ShardStatus.LOADING
+        self._storage = storage
+        self._clock = clock
+        self._config = config
+        self._new_id = new_id
+        self.state = ShardState(config, new_id)
+        self._timers: dict[TimerKey, CancellableTimer] = {}
+        self._pending: deque[Pending] = deque()
+        self._appended = 0
+        self._committed = 0
+        self._loader: Iterator[int] | None = None
+        self._when_active: list[Callable[[ShardState, Decision], None]] = []
+
+    # Operations
+
+    def check_active(self) -> None:
+        """ApiError unless operations are served."""
+        if self.status is ShardStatus.LOADING:
+            raise ApiError(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
+        if self.status is ShardStatus.CLOSED:
+            raise ApiError(ErrorCode.NOT_COORDINATOR)
+
+    def submit(self, operate: Callable[[Waiter, Decision], None]) -> Deferred[Any]:
+        """Run an operation that answers `waiter`, now or later. ApiError: refused, nothing was changed."""
+        self.check_active()
+        waiter: Deferred[Any] = Deferred()
+        self.run(partial(operate, waiter))
+        return waiter
+
+    def run(self, operate: Operation) -> None:
+        """Decide and carry out. What `operate` raises goes to the caller, and the decision is dropped."""
+        decision = Decision(self._clock.now_ms(), self._clock.monotonic_ms())
+        operate(decision)
+        self._carry_out(decision)
+
+    def run_when_active(self, operate: Callable[[ShardState, Decision], None]) -> None:
+        """Run an operation nobody waits for, as soon as the shard is loaded."""
+        if self.status is ShardStatus.ACTIVE:
+            self.run(partial(operate, self.state))
+        elif self.status is ShardStatus.LOADING:
+            self._when_active.append(operate)
+
+    def heartbeat(self, group_id: str, member_id: str, instance_id: str | None, generation: int) -> ErrorCode:
+        """The answer of a Heartbeat. Held back by nothing: it stores nothing and shows nothing that is stored."""
+        self.check_active()
+        tick_ms = self._clock.monotonic_ms()
+        code, to_arm = heartbeat(self.state, group_id, member_id, instance_id, generation, tick_ms)
+        if to_arm is not None:
+            to_arm.timer_due_ms = to_arm.deadline_ms
+            self._set_timer(session_key(group_id, member_id), to_arm.deadline_ms - tick_ms)
+        return code
+
+    # Carrying out
+
+    def _carry_out(self, decision: Decision) -> None:
+        for key, delay_ms in decision.timers:
+            self._set_timer(key, delay_ms)
+        if decision.records:
+            self._append(decision)
+        elif self._pending:
+            self._pending.append(Pending(self._appended, decision.answers, decision.on_committed))
+        else:
+            self._finish(Pending(self._appended, decision.answers, decision.on_committed))
+
+    def _append(self, decision: Decision) -> None:
+        batches = encode_batches(decision.records, decision.now_ms, self._storage.max_batch_bytes, decision.splittable)
+        if batches is None:
+            self._refuse(decision)
+            return
+        try:
+            for batch in batches:
+                self._appended = self._storage.append(batch)
+        except Exception as error:
+            # Whatever it was, the log may hold a part of it: read it anew.
+            self._fail(error, decision.answers)
+            return
+        state = self.state
+        for record in decision.records:
+            state.replay(record, decision.now_ms)
+        pending = Pending(self._appended, decision.answers, decision.on_committed)
+        committed = self._storage.committed(self._appended)
+        if committed.done and not self._pending:
+            try:
+                committed.result()
+            except Exception as error:
+                self._fail(error, decision.answers)
+                return
+            self._committed = self._appended
+            self._finish(pending)
+            return
+        self._pending.append(pending)
+        committed.add_callback(partial(self._commit_done, self.state, self._appended))
+
+    def _refuse(self, decision: Decision) -> None:
+        """The records do not fit into a batch: nothing was appended, the groups live on unstored."""
+        log.error("partition %d: a group's records exceed max.message.bytes", self.partition)
+        for waiter, _ in decision.answers:
+            waiter.fail(ApiError(ErrorCode.UNKNOWN_SERVER_ERROR))
+        if decision.on_refused is not None:
+            self.run(decision.on_refused)
+
+    def _commit_done(self, state: ShardState, offset: int, committed: Deferred[None]) -> None:
+        if state is not self.state:
+            return  # loaded anew since
+        try:
+            committed.result()
+        except Exception as error:
+            self._fail(error, [])
+            return
+        self._committed = max(self._committed, offset)
+        while self._pending and self._pending[0].offset <= self._committed:
+            self._finish(self._pending.popleft())
+
+    def _finish(self, pending: Pending) -> None:
+        """Committed: what the decision left to do, then the answers. The state is consistent before the first one."""
+        answers = pending.answers
+        if pending.then is not None:
+            later = Decision(self._clock.now_ms(), self._clock.monotonic_ms())
+            pending.then(later)
+            for key, delay_ms in later.timers:
+                self._set_timer(key, delay_ms)
+            answers = answers + later.answers
+        for waiter, response in answers:
+            if not waiter.done:
+                waiter.resolve(response)
+
+    # Timers
+
+    def _set_timer(self, key: TimerKey, delay_ms: float | None) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        if delay_ms is not None:
+            self._timers[key] = self._clock.call_later(delay_ms, partial(self._timer_fired, key))
+
+    def _timer_fired(self, key: TimerKey) -> None:
+        self._timers.pop(key, None)
+        if self.status is not ShardStatus.ACTIVE:
+            return
+        kind = key[0]
+        if kind == "session":
+            self.run(partial(session_timer_fired, self.state, key[1], key[2]))
+        elif kind == "join":
+            self.run(partial(join_timer_fired, self.state, key[1]))
+        elif kind == "sync":
+            self.run(partial(sync_timer_fired, self.state, key[1]))
+        else:
+            self._set_timer(EXPIRY_KEY, self._config.offsets_retention_check_interval_ms)
+            self.run(partial(expire, self.state))
+
+    # Loading
+
+    def load(self) -> None:
+        """Read the log: the first slice at once, the rest a slice a turn, so that other shards are served meanwhile."""
+        self.status = ShardStatus.LOADING
+        self.state = ShardState(self._config, self._new_id)
+        self._appended = self._committed = 0
+        self._loader = self._read_log(self.state)
+        self._load_next(FIRST_LOAD_BYTES)
+
+    def _load_next(self, budget_bytes: int) -> None:
+        loader = self._loader
+        if loader is None or self.status is not ShardStatus.LOADING:
+            return
+        try:
+            while budget_bytes > 0:
+                budget_bytes -= next(loader)
+        except StopIteration:
+            self._loader = None
+            self._loaded()
+        except (ApiError, OSError, KwireError):
+            log.exception("partition %d: loading groups failed, trying again", self.partition)
+            self._loader = None
+            self._clock.call_later(RELOAD_DELAY_MS, self._retry_load)
+        else:
+            self._clock.call_later(0, partial(self._load_next, TURN_LOAD_BYTES))
+
+    def _retry_load(self) -> None:
+        if self.status is ShardStatus.LOADING and self._loader is None:
+            self.load()
+
+    def _read_log(self, state: ShardState) -> Iterator[int]:
+        now_ms = self._clock.now_ms()
+        for chunk in self._storage.read_all():
+            for record in decode_records(chunk):
+                state.replay(record, now_ms)
+            yield len(chunk)
+
+    def _loaded(self) -> None:
+        self.state.finish_loading()
+        self.status = ShardStatus.ACTIVE
+        self._set_timer(EXPIRY_KEY, self._config.offsets_retention_check_interval_ms)
+        self.run(self._begin_sessions)
+        later, self._when_active = self._when_active, []
+        for operate in later:
+            self.run_when_active(operate)
+        if self.state.groups:
+            log.info("partition %d: loaded %d groups", self.partition, len(self.state.groups))
+
+    def _begin_sessions(self, decision: Decision) -> None:
+        """Members have a whole session to be heard of; a group above a lowered limit begins a rebalance."""
+        for group in self.state.groups.values():
+            for member in group.members.values():
+                extend_session(group, member, decision)
+            if len(group.members) > self._config.group_max_size:
+                prepare(self.state, group, decision)
+
+    # The end
+
+    def _fail(self, error: BaseException, answers: list[tuple[Waiter, Any]]) -> None:
+        log.error("partition %d: storing groups failed, loading them anew: %s", self.partition, error)
+        refusal = ApiError(refusal_code(error))
+        waiting = [waiter for waiter, _ in answers]
+        for pending in self._pending:
+            waiting += [waiter for waiter, _ in pending.answers]
+        parked = self._drop_state()
+        self.load()
+        for waiter in waiting:
+            if not waiter.done:
+                waiter.fail(refusal)
+        for waiter in parked:
+            if not waiter.done:
+                waiter.fail(ApiError(ErrorCode.NOT_COORDINATOR))
+
+    def _drop_state(self) -> list[Waiter]:
+        """Stop all timers, forget what is pending. Returns the parked joins and syncs."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._pending.clear()
+        parked: list[Waiter] = []
+        for group in self.state.groups.values():
+            for member in group.members.values():
+                parked += [waiter for waiter in (member.awaiting_join, member.awaiting_sync) if waiter is not None]
+        return parked
+
+    def close(self) -> None:
+        """Answer all that waits with NOT_COORDINATOR and stop."""
+        self.status = ShardStatus.CLOSED
+        self._loader = None
+        waiting = [waiter for pending in self._pending for waiter, _ in pending.answers]
+        for waiter in waiting + self._drop_state():
+            if not waiter.done:
+                waiter.fail(ApiError(ErrorCode.NOT_COORDINATOR))
+
+
+def refusal_code(error: BaseException) -> ErrorCode:
+    """What a client is told when records could not be stored (Kafka: CoordinatorOperationExceptionHelper)."""
+    code = error.code if isinstance(error, ApiError) else ErrorCode.KAFKA_STORAGE_ERROR
+    if code in (
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+        ErrorCode.NOT_ENOUGH_REPLICAS,
+        ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        ErrorCode.REQUEST_TIMED_OUT,
+    ):
+        return ErrorCode.COORDINATOR_NOT_AVAILABLE
+    if code in (ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.KAFKA_STORAGE_ERROR):
+        return ErrorCode.NOT_COORDINATOR
+    if code in (ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.RECORD_LIST_TOO_LARGE, ErrorCode.INVALID_FETCH_SIZE):
+        return ErrorCode.UNKNOWN_SERVER_ERROR
+    return code

@@ -1,0 +1,53 @@
+"""All of one shard's state: the durable part, and the live groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from broker.group.classic_group import ClassicGroup
+from broker.group.config import GroupConfig
+from broker.group.decision import Decision
+from broker.group.durable import DurableState
+from broker.group.records import CoordinatorRecord, OffsetRecord
+
+
+class ShardState:
+    """durable: changed by `replay` only. groups: soft state by group id, once loaded.
+
+    new_id: gives the random part of member ids (a uuid's text).
+    """
+
+    __slots__ = ("config", "durable", "groups", "loaded", "new_id")
+
+    def __init__(self, config: GroupConfig, new_id: Callable[[], str]) -> None:
+        self.config = config
+        self.new_id = new_id
+        self.durable = DurableState()
+        self.groups: dict[str, ClassicGroup] = {}
+        self.loaded = False
+
+    def replay(self, record: CoordinatorRecord, now_ms: int) -> None:
+        """Apply one record, appended just now or read from the log.
+
+        A live group follows its record where nothing else could tell it: it goes with its tombstone, and comes into
+        being with its first offset.
+        """
+        self.durable.replay(record)
+        if not self.loaded or record.group_id in self.groups:
+            if record.value is None and type(record) is not OffsetRecord:
+                self.groups.pop(record.group_id, None)
+        elif record.value is not None:
+            self.groups[record.group_id] = ClassicGroup(record.group_id, now_ms)
+
+    def finish_loading(self) -> None:
+        """Build the live groups from what was replayed."""
+        self.groups = {
+            group_id: ClassicGroup.from_stored(group_id, stored) for group_id, stored in self.durable.groups.items()
+        }
+        self.loaded = True
+
+    def get_or_create(self, group_id: str, decision: Decision) -> ClassicGroup:
+        group = self.groups.get(group_id)
+        if group is None:
+            group = self.groups[group_id] = ClassicGroup(group_id, decision.now_ms)
+        return group

@@ -1,0 +1,66 @@
+"""FindCoordinator  (KIP-98, KIP-699, KIP-890, KIP-932)
+
+v1 key types and an error message; v4 several keys at once; v6 share groups.
+"""
+
+from __future__ import annotations
+
+from broker.addresses import AddressBook
+from broker.context import RequestContext
+from broker.coordinator.coordinator import GroupCoordinator
+from kwire.error_codes import ErrorCode
+from kwire.messages.find_coordinator import Coordinator, FindCoordinatorRequest, FindCoordinatorResponse
+
+_BATCHED_SINCE = 4
+_GROUP = 0
+_TRANSACTION = 1
+# What Kafka's own answers up to v3 say in words.
+_MESSAGES = {
+    ErrorCode.NONE: "NONE",
+    ErrorCode.COORDINATOR_NOT_AVAILABLE: "The coordinator is not available.",
+    ErrorCode.INVALID_REQUEST: (
+        "This most likely occurs because of a request being malformed by the client library or the message was sent to"
+        " an incompatible broker. See the broker logs for more details."
+    ),
+    ErrorCode.UNSUPPORTED_VERSION: "The version of API is not supported.",
+}
+
+
+async def find_coordinator(
+    request: FindCoordinatorRequest, ctx: RequestContext, groups: GroupCoordinator, addresses: AddressBook
+) -> FindCoordinatorResponse:
+    if ctx.api_version >= _BATCHED_SINCE:
+        return FindCoordinatorResponse(
+            coordinators=[_find(key, request.key_type, ctx, groups, addresses) for key in request.coordinator_keys]
+        )
+    found = _find(request.key, request.key_type, ctx, groups, addresses)
+    code = ErrorCode(found.error_code)
+    return FindCoordinatorResponse(
+        error_code=code,
+        error_message=_MESSAGES[code],
+        node_id=found.node_id,
+        host=found.host,
+        port=found.port,
+    )
+
+
+def _find(
+    key: str, key_type: int, ctx: RequestContext, groups: GroupCoordinator, addresses: AddressBook
+) -> Coordinator:
+    """The node for one key. COORDINATOR_NOT_AVAILABLE while the internal topic is being created."""
+    if key_type == _TRANSACTION:
+        # No transactions yet: clients give up at once on this code, while they would ask again on others.
+        return _refuse(key, ErrorCode.UNSUPPORTED_VERSION)
+    if key_type != _GROUP:
+        return _refuse(key, ErrorCode.INVALID_REQUEST)
+    if not groups.available():
+        return _refuse(key, ErrorCode.COORDINATOR_NOT_AVAILABLE)
+    address = addresses.for_node(ctx.node_id, ctx)
+    if address is None:
+        return _refuse(key, ErrorCode.COORDINATOR_NOT_AVAILABLE)
+    host, port = address
+    return Coordinator(key=key, node_id=ctx.node_id, host=host, port=port)
+
+
+def _refuse(key: str, code: ErrorCode) -> Coordinator:
+    return Coordinator(key=key, node_id=-1, host="", port=-1, error_code=code)
