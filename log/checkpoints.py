@@ -1,7 +1,7 @@
 """The offset checkpoints of a log directory  (Kafka: OffsetCheckpointFile, CheckpointFile).
 
-Text: version 0, number of entries, then ``topic partition offset`` a line; an empty file is an empty checkpoint. Replaced
-whole, synced.
+Text: version 0, number of entries, then ``topic partition offset`` a line; an empty file is an empty checkpoint.
+Replaced whole, synced.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""The marker of a clean stop, ``.kafka_cleanshutdown`` in each log directory  (Kafka: CleanShutdownFileHandler, KIP-966).
+"""The marker of a clean stop, ``.kafka_cleanshutdown`` in each log directory  (Kafka: CleanShutdownFileHandler,
+KIP-966).
 
-JSON without a newline: version 0 and the broker's epoch. It is written after the last sync and removed at the next start.
+JSON without a newline: version 0 and the broker's epoch. It is written after the last sync and removed at the next
+start.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which leader epoch wrote from which offset on: the cache and its file  (Kafka: LeaderEpochFileCache).
 
-``leader-epoch-checkpoint`` is text: version 0, number of entries, then ``epoch start_offset`` a line. It is written when an
-epoch begins, without a sync: recovery finds the epochs that are not in it in the batches themselves, and a torn file is
-recognised and made again. A flush of the log makes it durable.
+``leader-epoch-checkpoint`` is text: version 0, number of entries, then ``epoch start_offset`` a line. It is written
+when an epoch begins, without a sync: recovery finds the epochs that are not in it in the batches themselves, and a
+torn file is recognised and made again. A flush of the log makes it durable.
 """
 
 from __future__ import annotations

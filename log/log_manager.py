@@ -1,4 +1,5 @@
-"""All logs of a broker: directories, lazily opened partitions, checkpoints, deletion, the clean stop  (Kafka: LogManager).
+"""All logs of a broker: directories, lazily opened partitions, checkpoints, deletion, the clean stop  (Kafka:
+LogManager).
 
 A partition has no directory until it is first used, and no open file until it is read or written; the rest of it is a
 few entries in dictionaries. Nothing here has a clock: the broker calls the periodic parts and runs the work handed out.
@@ -43,8 +44,9 @@ class DeferredDirectoryDelete:
 class LogManager:
     """The logs under one broker's ``log.dirs``.
 
-    ``config_for(topic)`` gives a topic's settings; ``unique()`` 32 random hex digits; ``random_uuid()`` 16 random bytes;
-    ``jitter(n)`` a random int in ``[0, n)``; ``commit_rule_for(topic)`` overrides the rule a topic's settings imply.
+    ``config_for(topic)`` gives a topic's settings; ``unique()`` 32 random hex digits; ``random_uuid()`` 16 random
+    bytes; ``jitter(n)`` a random int in ``[0, n)``; ``commit_rule_for(topic)`` overrides the rule a topic's settings
+    imply.
     """
 
     def __init__(
@@ -242,7 +244,9 @@ class LogManager:
         return self._open(key, directory, None, now_ms, after_failure=True)
 
     def unrecovered(self) -> list[TopicPartition]:
-        """Partitions not looked at since an unclean stop; ``get`` recovers them. While there are any, no stop is clean."""
+        """Partitions not looked at since an unclean stop; ``get`` recovers them. While there are any, no stop is
+        clean.
+        """
         return [partition for directory in self.online_directories for partition in directory.unrecovered]
 
     def config_changed(self, topic: str) -> None:

@@ -15,7 +15,9 @@ from log.storage import Storage, read_file, write_file
 
 
 class MetaPropertiesError(Exception):
-    """A directory's identity is unreadable or is not this node's. The message names file, value and what was expected."""
+    """A directory's identity is unreadable or is not this node's. The message names file, value and what was
+    expected.
+    """
 
 
 @define(slots=True, frozen=True)
@@ -28,7 +30,9 @@ class MetaProperties:
 
 
 def read_meta_properties(storage: Storage, directory: str) -> MetaProperties | None:
-    """The identity of a directory, None when it has none yet. Raises ``MetaPropertiesError`` for a file that is damaged."""
+    """The identity of a directory, None when it has none yet. Raises ``MetaPropertiesError`` for a file that is
+    damaged.
+    """
     path = f"{directory}/{META_PROPERTIES}"
     raw = read_file(storage, path)
     if raw is None:
@@ -81,8 +85,8 @@ def verify(found: Sequence[tuple[str, MetaProperties | None]], *, cluster_id: st
         if properties.node_id != node_id:
             raise MetaPropertiesError(
                 f"Stored node id {properties.node_id} doesn't match previous node id {node_id} in {path}. "
-                "If you moved your data, make sure your configured node id matches. If you intend to create a new node, "
-                f"you should remove all data in your data directories."
+                "If you moved your data, make sure your configured node id matches. If you intend to create a new "
+                "node, you should remove all data in your data directories."
             )
         if properties.directory_id is not None:
             other = seen.setdefault(properties.directory_id, directory)

@@ -1,8 +1,8 @@
 """The ``.index`` of a segment: offset -> position of its batch, one entry for every ``index.interval.bytes`` of log.
 
 Entries of 8 bytes: int32 offset - base, int32 position, both big-endian and rising; the offset is the *last* one of the
-batch at the position. The active segment's file is extended with zeros to ``segment.index.bytes`` and cut to its entries
-when the segment is rolled or closed.  (Kafka: OffsetIndex, AbstractIndex)
+batch at the position. The active segment's file is extended with zeros to ``segment.index.bytes`` and cut to its
+entries when the segment is rolled or closed.  (Kafka: OffsetIndex, AbstractIndex)
 
 New entries wait in memory and are written some hundred at a time: a segment that was not closed or flushed gets its
 indexes rebuilt anyway. There is no mmap, so an index costs nothing while nobody looks into it.

@@ -1,7 +1,7 @@
 """The ``OFFSET.snapshot`` files of a partition: the producers' state up to an offset  (Kafka: ProducerStateManager).
 
-One is written per roll and at a clean close. They are not synced when written: a torn one has a wrong CRC, and then the one
-before it is taken and more batches are replayed.
+One is written per roll and at a clean close. They are not synced when written: a torn one has a wrong CRC, and then
+the one before it is taken and more batches are replayed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Opening a partition's directory: leftovers, segments, recovery after an unclean stop, producer state  (Kafka: LogLoader).
+"""Opening a partition's directory: leftovers, segments, recovery after an unclean stop, producer state  (Kafka:
+LogLoader).
 
-After a clean stop the checkpoints and indexes are believed, and only the end of the last segment is looked at. Otherwise
-every batch from the recovery point's segment on is checked (CRC, rising offsets), what follows the first damaged one is
-cut, and the indexes of these segments, the leader epochs and the producers' state are made anew from the batches.
+After a clean stop the checkpoints and indexes are believed, and only the end of the last segment is looked at.
+Otherwise every batch from the recovery point's segment on is checked (CRC, rising offsets), what follows the first
+damaged one is cut, and the indexes of these segments, the leader epochs and the producers' state are made anew from
+the batches.
 """
 
 from __future__ import annotations
@@ -136,9 +138,9 @@ def load(
 def _remove_leftovers(storage: Storage, directory: str, config: LogConfig, now_ms: int) -> list[OffsetFile]:
     """Finish or undo what was under way: deletes, swaps of compacted segments, file replacements.
 
-    ``.deleted``, ``.cleaned`` and ``.tmp`` files go. ``.swap`` files are complete: the segments they replace go, and they
-    take their place; except those at or above the first ``.cleaned`` one, which belong to a split that was not finished.
-    (Kafka: LogLoader.removeTempFilesAndCollectSwapFiles, KAFKA-6264)
+    ``.deleted``, ``.cleaned`` and ``.tmp`` files go. ``.swap`` files are complete: the segments they replace go, and
+    they take their place; except those at or above the first ``.cleaned`` one, which belong to a split that was not
+    finished. (Kafka: LogLoader.removeTempFilesAndCollectSwapFiles, KAFKA-6264)
     """
     kept: list[OffsetFile] = []
     swaps: list[OffsetFile] = []
@@ -301,7 +303,9 @@ def replay_producers(
 def _replay(
     producers: ProducerStateManager, header: BatchHeader, data: bytes | memoryview | None
 ) -> AbortedTransaction | None:
-    """Take in a batch; the transaction it ended by aborting. One that makes no sense is passed over: it is in the log."""
+    """Take in a batch; the transaction it ended by aborting. One that makes no sense is passed over: it is in the
+    log.
+    """
     try:
         completed = producers.replay(header, data)
     except (ApiError, CorruptRecordsError):

@@ -1,7 +1,7 @@
 """One segment of a log: its batches, and its three indexes  (Kafka: LogSegment).
 
-Offsets, positions and sizes here are trusted: what is appended was validated, what is read was recovered. Errors are the
-``OSError`` of the storage.
+Offsets, positions and sizes here are trusted: what is appended was validated, what is read was recovered. Errors are
+the ``OSError`` of the storage.
 """
 
 from __future__ import annotations

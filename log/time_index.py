@@ -1,7 +1,7 @@
 """The ``.timeindex`` of a segment: largest timestamp so far -> offset of the batch that has it.
 
-Entries of 12 bytes: int64 timestamp, int32 offset - base, big-endian; timestamps rise strictly. One entry is kept free for
-the largest timestamp, which is added when the segment is rolled or closed.  (Kafka: TimeIndex)
+Entries of 12 bytes: int64 timestamp, int32 offset - base, big-endian; timestamps rise strictly. One entry is kept
+free for the largest timestamp, which is added when the segment is rolled or closed.  (Kafka: TimeIndex)
 """
 
 from __future__ import annotations

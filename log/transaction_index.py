@@ -1,7 +1,8 @@
 """The ``.txnindex`` of a segment: the transactions whose abort marker is in the segment.
 
-Entries of 34 bytes, big-endian: int16 version 0, int64 producer id, int64 first offset, int64 last offset (the marker's),
-int64 last stable offset when it was written. The file appears with the first abort.  (Kafka: TransactionIndex, AbortedTxn)
+Entries of 34 bytes, big-endian: int16 version 0, int64 producer id, int64 first offset, int64 last offset (the
+marker's), int64 last stable offset when it was written. The file appears with the first abort.  (Kafka:
+TransactionIndex, AbortedTxn)
 """
 
 from __future__ import annotations
