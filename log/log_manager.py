@@ -326,6 +326,11 @@ class LogManager:
         """The open logs that ask for a sync."""
         return [log for log in self._logs.values() if not log.offline and log.flush_due(now_ms)]
 
+    def expire_producers(self, now_ms: int) -> None:
+        """Forget idle producer ids (``producer.id.expiration.check.interval.ms``)."""
+        for log in self._logs.values():
+            log.expire_producers(now_ms)
+
     def checkpoint_recovery_points(self) -> None:
         """``recovery-point-offset-checkpoint`` of every directory (``log.flush.offset.checkpoint.interval.ms``)."""
         for key, log in self._logs.items():

@@ -72,6 +72,9 @@ class LogReading(LogState):
                 size = min(max_bytes, size)
             if size <= 0:
                 return ReadResult(None, offset, offset)
+            if position + size < limit and segment.transaction_index.exists:
+                # cut: fewer aborted transactions concern the reader (LogSegment.fetchUpperBoundOffset)
+                bound = min(bound, segment.offset_index.offset_at_or_after(position + size) or bound)
             return ReadResult(FileRange(segment.file.opened(), position, size), first_offset, bound)
         except OSError as error:
             raise self.fail(error) from error

@@ -8,9 +8,9 @@ from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
 from log import recovery
 from log.config import CommitRule, LogConfig
-from log.leader_epochs import LeaderEpochs
+from log.leader_epochs import UNDEFINED_EPOCH, LeaderEpochs
 from log.producer_snapshots import ProducerSnapshots
-from log.producer_state import ProducerStateManager
+from log.producer_state import ProducerEntry, ProducerStateManager
 from log.segment import Segment
 from log.segments import Segments, Tail
 from log.storage import Storage, remove_if_exists
@@ -93,6 +93,21 @@ class LogState:
     def leader_epoch(self) -> int:
         """The latest leader epoch known, -1 without one."""
         return self.epochs.latest_epoch
+
+    def earliest_epoch(self, default: int = UNDEFINED_EPOCH) -> int:
+        """The epoch at the log's start; ``default`` while no epoch is known, -1 when the first one begins later."""
+        entries = self.epochs.entries
+        if not entries:
+            return default
+        return entries[0].epoch if entries[0].start_offset <= self.log_start_offset else UNDEFINED_EPOCH
+
+    def active_producers(self) -> list[ProducerEntry]:
+        """What is known of every producer id that has not expired."""
+        return list(self.producers.producers.values())
+
+    def expire_producers(self, now_ms: int) -> int:
+        """Forget producers idle for too long (``producer.id.expiration.check.interval.ms``); how many."""
+        return self.producers.remove_expired(now_ms)
 
     @property
     def last_stable_offset(self) -> int:

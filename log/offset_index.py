@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 
 from log.storage import LogFile
 
@@ -174,6 +174,22 @@ class OffsetIndex:
         self._page = (data[0::2], data[1::2])
         self._page_number = number
         return self._page
+
+    def offset_at_or_after(self, position: int) -> int | None:
+        """Offset of the first entry whose batch is at or behind ``position``; None when there is none."""
+        self.load()
+        low, high = 0, self._written
+        opened = self._file.opened() if self._written else None
+        while low < high and opened is not None:
+            middle = (low + high) // 2
+            if int.from_bytes(opened.pread(4, middle * ENTRY_SIZE + 4), "big") < position:
+                low = middle + 1
+            else:
+                high = middle
+        if low < self._written and opened is not None:
+            return self.base_offset + int.from_bytes(opened.pread(4, low * ENTRY_SIZE), "big")
+        slot = bisect_left(self._tail_positions, position)
+        return self.base_offset + self._tail_offsets[slot] if slot < len(self._tail_offsets) else None
 
     def all_entries(self) -> list[tuple[int, int]]:
         """Every (offset, position), for checks and tests."""

@@ -42,12 +42,12 @@ def _active(partitions: Partitions, topic: str, index: int) -> list[ProducerStat
     return [
         ProducerState(
             producer_id=entry.producer_id,
-            producer_epoch=entry.producer_epoch,
+            producer_epoch=entry.epoch,
             last_sequence=entry.last_sequence,
             last_timestamp=entry.last_timestamp,
             coordinator_epoch=entry.coordinator_epoch,
-            current_txn_start_offset=entry.current_txn_first_offset
-            if entry.current_txn_first_offset is not None
+            current_txn_start_offset=entry.transaction_first_offset
+            if entry.transaction_first_offset is not None
             else -1,
         )
         for entry in partition.log.active_producers()
