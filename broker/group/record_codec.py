@@ -179,6 +179,8 @@ def decode_record(key: bytes, value: bytes | None) -> CoordinatorRecord | None:
         if version in OFFSET_KEY_VERSIONS:
             group_end = 4 + _INT16.unpack_from(key, 2)[0]
             topic_end = group_end + 2 + _INT16.unpack_from(key, group_end)[0]
+            if group_end < 4 or topic_end < group_end + 2:
+                raise DecodeError("a name of negative length in an OffsetCommit key")
             partition: int = _INT32.unpack_from(key, topic_end)[0]
             group_id = str(key[4:group_end], "utf-8")
             topic = str(key[group_end + 2 : topic_end], "utf-8")
@@ -201,6 +203,8 @@ def decode_offset(value: bytes) -> OffsetAndMetadata:
         if size >= 0x80:
             size, position = _read_unsigned_varint(value, 14)
         end = position + size - 1
+        if size < 1:
+            raise DecodeError("no metadata in an OffsetCommit value")
         metadata = str(value[position:end], "utf-8")
         commit_ms = _INT64.unpack_from(value, end)[0]
         return OffsetAndMetadata(offset, epoch, metadata, commit_ms, -1, _topic_id(value, end + 8))
@@ -213,6 +217,8 @@ def decode_offset(value: bytes) -> OffsetAndMetadata:
         position += 4
     size = _INT16.unpack_from(value, position)[0]
     end = position + 2 + size
+    if size < 0:
+        raise DecodeError("no metadata in an OffsetCommit value")
     metadata = str(value[position + 2 : end], "utf-8")
     commit_ms = _INT64.unpack_from(value, end)[0]
     expire_ms = _INT64.unpack_from(value, end + 8)[0] if version == 1 else -1

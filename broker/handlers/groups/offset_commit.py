@@ -10,6 +10,7 @@ from broker.coordinator.coordinator import GroupCoordinator
 from kwire.error_codes import ErrorCode
 from kwire.messages.offset_commit import (
     OffsetCommitRequest,
+    OffsetCommitRequestPartition,
     OffsetCommitRequestTopic,
     OffsetCommitResponse,
     OffsetCommitResponsePartition,
@@ -31,30 +32,19 @@ async def offset_commit(
         if by_id:
             name = topics.topic_name(topic.topic_id)
             if name is None:
-                refused.append(_refuse(topic, ErrorCode.UNKNOWN_TOPIC_ID))
+                refused.append(_refuse(topic, topic.partitions, ErrorCode.UNKNOWN_TOPIC_ID))
                 continue
             topic.name = name
         else:
             topic_id = topics.topic_id(topic.name)
             if topic_id is None:
-                refused.append(_refuse(topic, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION))
+                refused.append(_refuse(topic, topic.partitions, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION))
                 continue
             topic.topic_id = topic_id
         count = topics.partition_count(topic.name)
         missing = [each for each in topic.partitions if not 0 <= each.partition_index < count]
         if missing:
-            refused.append(
-                OffsetCommitResponseTopic(
-                    name=topic.name,
-                    topic_id=topic.topic_id,
-                    partitions=[
-                        OffsetCommitResponsePartition(
-                            partition_index=each.partition_index, error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-                        )
-                        for each in missing
-                    ],
-                )
-            )
+            refused.append(_refuse(topic, missing, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION))
             topic.partitions = [each for each in topic.partitions if 0 <= each.partition_index < count]
         if topic.partitions:
             known.append(topic)
@@ -64,13 +54,14 @@ async def offset_commit(
     return OffsetCommitResponse(topics=_merged(refused, answered) if refused else answered)
 
 
-def _refuse(topic: OffsetCommitRequestTopic, code: ErrorCode) -> OffsetCommitResponseTopic:
+def _refuse(
+    topic: OffsetCommitRequestTopic, partitions: list[OffsetCommitRequestPartition], code: ErrorCode
+) -> OffsetCommitResponseTopic:
     return OffsetCommitResponseTopic(
         name=topic.name,
         topic_id=topic.topic_id,
         partitions=[
-            OffsetCommitResponsePartition(partition_index=each.partition_index, error_code=code)
-            for each in topic.partitions
+            OffsetCommitResponsePartition(partition_index=each.partition_index, error_code=code) for each in partitions
         ],
     )
 
