@@ -1,4 +1,4 @@
-"""Where clients are told to find a node: one function for Metadata, FindCoordinator, DescribeCluster and leader hints."""
+"""Where clients are told to find a node: one function for Metadata, FindCoordinator, DescribeCluster, leader hints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from broker.context import RequestContext
 
 @define(slots=True, frozen=True)
 class Endpoint:
-    """A listener of a node as it was opened. advertised: what the settings say, None: the address the client reached."""
+    """A listener of a node as opened. advertised: what the settings say; None: the address the client reached."""
 
     listener: str
     protocol: str

@@ -32,6 +32,8 @@ _SIZE_BYTES: Final = 4
 _SHORT_READ_BYTES: Final = 4096
 _READ_BUDGET_BYTES: Final = 2 * 1024 * 1024
 _FLUSH_ABOVE_BYTES: Final = 256 * 1024
+# A request this large takes a while: what is answered already need not wait for it.
+_LONG_WORK_BYTES: Final = 16 * 1024
 
 
 class Connection:
@@ -45,6 +47,7 @@ class Connection:
         "_backlog",
         "_blocked",
         "_dispatcher",
+        "_flush_pending",
         "_frame",
         "_frame_buffer",
         "_frame_drawn",
@@ -90,6 +93,7 @@ class Connection:
         self._in_callback = False
         self._out: list[Piece] = []
         self._out_bytes = 0
+        self._flush_pending = False
         self._interest = READ
 
     # -- events
@@ -110,7 +114,6 @@ class Connection:
                     self._mute_or_close()
             elif mask & (READ | CLOSED):
                 self._read()
-                self._flush_answers()
         except MalformedRequestError as error:
             self._refuse(error)
         except (ConnectionError, TimeoutError, OSError) as error:
@@ -269,7 +272,6 @@ class Connection:
                     self._read_frame()
                 elif self._transport.has_buffered_input():
                     self._read()
-            self._flush_answers()
         except MalformedRequestError as error:
             self._refuse(error)
         except (ConnectionError, TimeoutError, OSError) as error:
@@ -286,6 +288,8 @@ class Connection:
         """Dispatch one request. False: no further frame may be handled now."""
         if self._frame is None:
             self._large_frames = False
+        if len(frame) > _LONG_WORK_BYTES:
+            self._host.reactor.flush_now()
         answer = self._dispatcher.dispatch(frame, self)
         if isinstance(answer, Deferred):
             if not answer.done:
@@ -302,6 +306,9 @@ class Connection:
         """Put an answer behind those not sent yet."""
         if answer is None:
             return
+        if not self._flush_pending:
+            self._flush_pending = True
+            self._host.reactor.flush_later(self._flush)
         if type(answer) is bytes:
             self._out.append(answer)
             self._out_bytes += len(answer)
@@ -323,7 +330,6 @@ class Connection:
                 return
             if self._frame is not None and self._frame_have == self._frame_size:
                 self._end_frame()
-            self._flush_answers()
         except MalformedRequestError as error:
             self._refuse(error)
             return
@@ -340,7 +346,15 @@ class Connection:
             else:
                 self._set_interest(READ)
 
+    def _flush(self) -> None:
+        """The reactor's callback at the end of a turn."""
+        try:
+            self._flush_answers()
+        except OSError as error:
+            self.close(f"connection lost: {error}")
+
     def _flush_answers(self) -> None:
+        self._flush_pending = False
         out = self._out
         if not out or self.closed:
             return

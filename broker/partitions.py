@@ -118,8 +118,11 @@ class Partition:
         if partition_log.commit_rule is CommitRule.FSYNC:
             if partition_log.high_watermark <= info.last_offset:
                 self.flush_soon()
-        elif self._watchers:
-            self._wake()
+        else:
+            if self._watchers:
+                self._wake()
+            if partition_log.config.flush_messages <= partition_log.unflushed:
+                self.flush_soon()
         return info
 
     def committed(self, offset: int) -> Deferred[None]:

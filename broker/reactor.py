@@ -45,6 +45,7 @@ class Reactor:
         self._epoll = select.epoll()
         self._sinks: dict[int, Sink] = {}
         self._soon: deque[Callable[[], None]] = deque()
+        self._flushes: list[Callable[[], None]] = []
         self._clocks: list[Clock] = []
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, READ)
@@ -75,6 +76,25 @@ class Reactor:
         self._soon.append(fn)
         if self._idle:
             self._wake()
+
+    def flush_later(self, fn: Callable[[], None]) -> None:
+        """Call `fn` when the events at hand are handled, before anything else.
+
+        Answers of one turn leave together: a client that waits for many is woken once, not once for each.
+        """
+        self._flushes.append(fn)
+        if self._idle:
+            self._wake()
+
+    def flush_now(self) -> None:
+        """Let the answers gathered so far leave (before something that takes long)."""
+        if self._flushes:
+            flushes, self._flushes = self._flushes, []
+            for fn in flushes:
+                try:
+                    fn()
+                except Exception:
+                    logger.exception("unexpected error while sending")
 
     def call_soon_threadsafe(self, fn: Callable[[], None]) -> None:
         """The same from any thread."""
@@ -151,7 +171,7 @@ class Reactor:
         poll = self._epoll.poll
         while not self._stopped:
             events = poll(0, _MAX_EVENTS)
-            if not events and not self._soon:
+            if not events and not self._soon and not self._flushes:
                 wait_ms = self._next_timer_in_ms()
                 if wait_ms is None or wait_ms > 0.0:
                     await self._wait(wait_ms)
@@ -164,6 +184,8 @@ class Reactor:
                         sink(mask)
                     except Exception:
                         logger.exception("unexpected error in an event handler")
+            if self._flushes:
+                self.flush_now()
             soon = self._soon
             for _ in range(len(soon)):
                 try:
@@ -177,6 +199,8 @@ class Reactor:
                         clock.run_due()
                     except Exception:
                         logger.exception("unexpected error in a timer")
+            if self._flushes:
+                self.flush_now()
             turns += 1
             if turns >= _TURNS_BETWEEN_CHECKPOINTS:
                 turns = 0

@@ -73,7 +73,9 @@ def _load_certificate(context: ssl.SSLContext, get: _Get) -> None:
                 " or ssl.keystore.key and ssl.keystore.certificate.chain",
             )
     except (OSError, ssl.SSLError) as error:
-        raise InvalidConfigError("ssl.keystore.location", location or "ssl.keystore.key", f"unusable: {error}") from None
+        raise InvalidConfigError(
+            "ssl.keystore.location", location or "ssl.keystore.key", f"unusable: {error}"
+        ) from None
 
 
 def _load_trusted(context: ssl.SSLContext, get: _Get) -> None:

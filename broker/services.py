@@ -1,0 +1,33 @@
+"""What handlers may be given. The route table names, for each API, which of these its handler uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define
+
+from broker.addresses import AddressBook
+from broker.clock import Clock
+from broker.controller.controller import Controller
+from broker.coordinator.coordinator import GroupCoordinator
+from broker.fetch.sessions import FetchSessions
+from broker.handlers.cluster.api_versions import AdvertisedVersions
+from broker.log_dirs import LogDirs
+from broker.partitions import Partitions
+from broker.producer_ids import ProducerIds
+
+
+@define(slots=True)
+class Services:
+    """The services of one node of one cluster."""
+
+    clock: Clock
+    controller: Controller
+    partitions: Partitions
+    log_dirs: LogDirs
+    fetch_sessions: FetchSessions
+    producer_ids: ProducerIds
+    groups: GroupCoordinator
+    configs: Any
+    addresses: AddressBook
+    versions: AdvertisedVersions
