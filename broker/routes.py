@@ -168,14 +168,16 @@ def routes(s: Services) -> list[Route]:
         route(k.ALTER_PARTITION_REASSIGNMENTS, "0-1", "topics.alter_partition_reassignments", (s.controller,)),
         route(k.LIST_PARTITION_REASSIGNMENTS, "0", "topics.list_partition_reassignments", (s.controller,)),
         route(k.OFFSET_DELETE, "0", "groups.offset_delete", (s.groups,)),
-        route(k.DESCRIBE_CLIENT_QUOTAS, "0-1", "security.describe_client_quotas"),
-        route(k.DESCRIBE_USER_SCRAM_CREDENTIALS, "0", "security.describe_user_scram_credentials"),
+        route(k.DESCRIBE_CLIENT_QUOTAS, "0-1", "security.describe_client_quotas", (s.controller,)),
+        route(k.DESCRIBE_USER_SCRAM_CREDENTIALS, "0", "security.describe_user_scram_credentials", (s.controller,)),
         route(k.DESCRIBE_QUORUM, "0-2", "cluster.describe_quorum", (s.controller, s.addresses)),
         route(k.UPDATE_FEATURES, "0-2", "cluster.update_features", (s.controller,)),
         route(k.DESCRIBE_CLUSTER, "0-2", "cluster.describe_cluster", (s.controller, s.addresses)),
         route(k.DESCRIBE_PRODUCERS, "0", "records.describe_producers", (s.partitions,)),
-        route(k.GET_TELEMETRY_SUBSCRIPTIONS, "0", "telemetry.get_telemetry_subscriptions", advertised=None),
-        route(k.PUSH_TELEMETRY, "0", "telemetry.push_telemetry", advertised=None),
+        route(
+            k.GET_TELEMETRY_SUBSCRIPTIONS, "0", "telemetry.get_telemetry_subscriptions", (s.telemetry,), advertised=None
+        ),
+        route(k.PUSH_TELEMETRY, "0", "telemetry.push_telemetry", (s.telemetry,), advertised=None),
         route(k.LIST_CONFIG_RESOURCES, "0-1", "configs.list_config_resources", (s.configs,)),
         route(k.DESCRIBE_TOPIC_PARTITIONS, "0", "topics.describe_topic_partitions", (s.controller,)),
     ]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import define
 
 from broker.addresses import AddressBook
 from broker.clock import Clock
+from broker.config.admin import ConfigAdmin
 from broker.controller.controller import Controller
 from broker.coordinator.coordinator import GroupCoordinator
 from broker.fetch.sessions import FetchSessions
@@ -15,6 +14,7 @@ from broker.handlers.cluster.api_versions import AdvertisedVersions
 from broker.log_dirs import LogDirs
 from broker.partitions import Partitions
 from broker.producer_ids import ProducerIds
+from broker.telemetry import Telemetry
 
 
 @define(slots=True)
@@ -28,6 +28,7 @@ class Services:
     fetch_sessions: FetchSessions
     producer_ids: ProducerIds
     groups: GroupCoordinator
-    configs: Any
+    configs: ConfigAdmin
     addresses: AddressBook
     versions: AdvertisedVersions
+    telemetry: Telemetry

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from broker.config.broker_config import BrokerConfig
@@ -76,20 +76,17 @@ class ResourceChanges(NamedTuple):
 
 
 class ConfigAdmin:
-    """See the module. Follows the controller: what is set on the broker comes into force in `config`."""
+    """See the module. Follows the controller: what is set on the broker comes into force in `config`.
+
+    Make it when the controller has loaded its log.
+    """
 
     def __init__(self, config: BrokerConfig, controller: Controller, loggers: Loggers | None = None) -> None:
         self._config = config
         self._controller = controller
         self._loggers = loggers or Loggers()
         self._apply_dynamic()
-        self._unsubscribe: Callable[[], None] | None = controller.on_change(self._changed)
-
-    def close(self) -> None:
-        """Follow the controller no more."""
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-            self._unsubscribe = None
+        controller.on_change(self._changed)
 
     # -- following the controller
 
