@@ -1,0 +1,289 @@
+"""The controller of one cluster: decides, appends, replays, and answers once the log keeps it.
+
+Every operation decides, appends and replays without awaiting, so operations never interleave; what they await is only
+that their records are durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from broker.controller import bootstrap
+from broker.controller.decisions import brokers, configs, features, partitions, topics
+from broker.controller.decisions.brokers import Registration
+from broker.controller.decisions.configs import AlterOp
+from broker.controller.decisions.decision import Decision
+from broker.controller.decisions.features import FeatureUpdate
+from broker.controller.decisions.partitions import OngoingReassignment, PartitionResult, Reassignment
+from broker.controller.decisions.topics import CreatedTopic, MorePartitions, NewTopic, TopicDefaults, TopicTools
+from broker.controller.image import ClusterImage, ImageChange
+from broker.controller.placement import Below
+from broker.controller.ports import RESOURCE_BROKER, ConfigResource, ConfigRules, MetadataLog, UuidSource
+from broker.controller.records import AbortTransactionRecord, NoOpRecord, Record
+from broker.controller.replay import Replayer
+from broker.controller.settings import ControllerSettings
+from broker.deferred import Deferred, resolved
+from kwire.error_codes import ErrorCode
+from kwire.errors import ApiError
+
+T = TypeVar("T")
+
+__all__ = ["AlterOp", "ConfigResource", "Controller", "FeatureUpdate", "MorePartitions", "NewTopic", "Reassignment"]
+
+
+class Controller:
+    """See the module.
+
+    Read `image` at any time. `on_change(fn)`: fn is called with an `ImageChange` after each batch that changed
+    something, before the operation that wrote it is answered.
+    """
+
+    def __init__(
+        self,
+        settings: ControllerSettings,
+        log: MetadataLog,
+        rules: ConfigRules,
+        *,
+        now_ms: Callable[[], int],
+        new_uuid: UuidSource,
+        below: Below,
+    ) -> None:
+        self.settings = settings
+        self.image = ClusterImage(settings.cluster_id)
+        self._log = log
+        self._rules = rules
+        self._now_ms = now_ms
+        self._new_uuid = new_uuid
+        self._replayer = Replayer(self.image)
+        self._listeners: list[Callable[[ImageChange], None]] = []
+        self._tools = TopicTools(
+            TopicDefaults(settings.num_partitions, settings.replication_factor, settings.node_id),
+            rules,
+            new_uuid,
+            below,
+        )
+        self._failure: ApiError | None = None
+
+    # Starting and stopping
+
+    def load(self) -> int:
+        """Replay the log as it is; returns the number of records applied. Once, before anything else.
+
+        Raises ImageError, DecodeError when the log cannot be understood.
+        """
+        self._replayer.feed(record for _, record in self._log.read_all())
+        return self.image.revision
+
+    def become_leader(self) -> int:
+        """Raise the epoch, finish what a former leader left, write the first records of a fresh log.
+
+        Returns the leader epoch.
+        """
+        epoch = self._log.begin_epoch(self._now_ms())
+        if self._replayer.in_transaction:
+            self._write([AbortTransactionRecord()])
+        if not self.image.features:
+            self._write(bootstrap.bootstrap_records(self.settings))
+        self._write([bootstrap.register_controller(self.settings, self._new_uuid())])
+        return epoch
+
+    def register_broker(self, registration: Registration) -> int:
+        """Register, fenced, then unfence; returns the broker epoch. The records are durable once `committed()` is.
+
+        A broker that is still registered and unfenced did not stop cleanly; Kafka waits for its session to end, we
+        know that it is gone.
+        """
+        if registration.broker_id in self.image.brokers:
+            self._carry_out(brokers.fence(self.image, registration.broker_id))
+        decision = brokers.register(self.image, registration, self._log.end_offset)
+        epoch = self._carry_out(decision)
+        self._carry_out(brokers.no_directories_cordoned(self.image, registration.broker_id))
+        self._carry_out(brokers.unfence(self.image, registration.broker_id))
+        return epoch
+
+    def shut_down_broker(self, broker_id: int) -> None:
+        """What a clean stop writes: leaders move away, then the broker is fenced."""
+        self._carry_out(brokers.begin_controlled_shutdown(self.image, broker_id))
+        self._carry_out(brokers.fence(self.image, broker_id))
+
+    def fence_broker(self, broker_id: int) -> None:
+        """The broker has failed."""
+        self._carry_out(brokers.fence(self.image, broker_id))
+
+    def unfence_broker(self, broker_id: int) -> None:
+        """The broker is back, with its log intact."""
+        self._carry_out(brokers.unfence(self.image, broker_id))
+
+    def write_no_op(self) -> None:
+        """What Kafka writes every `metadata.max.idle.interval.ms` to move the log's end on."""
+        self._write([NoOpRecord()])
+
+    def on_change(self, fn: Callable[[ImageChange], None]) -> None:
+        """Call `fn` after each change of the image from now on."""
+        self._listeners.append(fn)
+
+    def committed(self) -> Deferred[None]:
+        """Finished once everything written so far is durable."""
+        return self._log.committed(self._log.end_offset)
+
+    @property
+    def leader_epoch(self) -> int:
+        return self._log.epoch
+
+    @property
+    def log_end_offset(self) -> int:
+        return self._log.end_offset
+
+    # Topics
+
+    async def create_topics(self, new_topics: Sequence[NewTopic], *, validate_only: bool = False) -> list[CreatedTopic]:
+        """One answer per topic, in order; names must differ. Raises ApiError for the request as a whole."""
+        return await self._perform(topics.create_topics(self.image, new_topics, self._tools), validate_only)
+
+    async def delete_topics(self, topic_ids: Sequence[bytes]) -> dict[bytes, ApiError | None]:
+        """By topic id."""
+        return await self._perform(topics.delete_topics(self.image, topic_ids))
+
+    async def create_partitions(
+        self, wanted: Sequence[MorePartitions], *, validate_only: bool = False
+    ) -> list[ApiError | None]:
+        """One answer per topic, in order; names must differ."""
+        decision = topics.create_partitions(self.image, wanted, self._tools.below)
+        return await self._perform(decision, validate_only)
+
+    def create_missing_topic(self, name: str) -> Deferred[list[CreatedTopic]]:
+        """Create a topic because somebody asked for it: with the broker's defaults, or as the internal topic it is.
+
+        The topic is in the image when this returns, unless its one answer is an error.
+        """
+        internal = self.settings.internal_topics.get(name)
+        if internal is None:
+            new = NewTopic(name)
+        else:
+            new = NewTopic(
+                name,
+                internal.num_partitions,
+                internal.replication_factor,
+                configs=list(internal.configs.items()),
+            )
+        decision = topics.create_topics(self.image, [new], self._tools)
+        return self._answer_later(decision)
+
+    # Configs
+
+    async def incremental_alter_configs(
+        self,
+        changes: Mapping[ConfigResource, Sequence[tuple[str, AlterOp, str | None]]],
+        *,
+        validate_only: bool = False,
+    ) -> dict[ConfigResource, ApiError | None]:
+        """(key, operation, value) per resource; keys of one resource must differ. None: done."""
+        decision = configs.incremental_alter_configs(self.image, changes, self._rules)
+        return await self._perform(decision, validate_only)
+
+    async def alter_configs(
+        self, wanted: Mapping[ConfigResource, Mapping[str, str]], *, validate_only: bool = False
+    ) -> dict[ConfigResource, ApiError | None]:
+        """Each resource gets exactly these configs. None: done."""
+        return await self._perform(configs.alter_configs(self.image, wanted, self._rules), validate_only)
+
+    # Partitions
+
+    async def elect_leaders(
+        self, election_type: int, wanted: Sequence[tuple[str, Sequence[int]]] | None
+    ) -> list[tuple[str, list[PartitionResult]]]:
+        """election_type: 0 preferred, 1 unclean. wanted: (topic, indexes), None: all partitions."""
+        return await self._perform(partitions.elect_leaders(self.image, election_type, wanted))
+
+    async def alter_reassignments(
+        self, wanted: Sequence[Reassignment], *, allow_factor_change: bool = True
+    ) -> list[PartitionResult]:
+        """One answer per entry, in order."""
+        decision = partitions.alter_reassignments(self.image, wanted, allow_factor_change=allow_factor_change)
+        return await self._perform(decision)
+
+    def list_reassignments(self, wanted: Sequence[tuple[str, Sequence[int]]] | None) -> list[OngoingReassignment]:
+        """Those going on among the partitions named; None: all."""
+        return partitions.list_reassignments(self.image, wanted)
+
+    # Cluster
+
+    async def update_features(self, updates: Sequence[FeatureUpdate], *, validate_only: bool = False) -> None:
+        """All or none. Raises ApiError(INVALID_UPDATE_VERSION)."""
+        settings = self.settings
+        decision = features.update_features(self.image, updates, settings.supported_features, settings.node_id)
+        await self._perform(decision, validate_only)
+
+    async def unregister_broker(self, broker_id: int) -> None:
+        """Raises ApiError(BROKER_ID_NOT_REGISTERED)."""
+        await self._perform(brokers.unregister(self.image, broker_id))
+
+    async def allocate_producer_ids(self, broker_id: int) -> range:
+        """A block of producer ids that nobody else gets."""
+        return await self._perform(brokers.allocate_producer_ids(self.image, broker_id))
+
+    def dynamic_broker_configs(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """What was set for this node, and for all brokers."""
+        image = self.image
+        return image.configs(RESOURCE_BROKER, str(self.settings.node_id)), image.configs(RESOURCE_BROKER, "")
+
+    # One FIFO
+
+    async def _perform(self, decision: Decision[T], validate_only: bool = False) -> T:
+        if validate_only:
+            return decision.answer
+        return await self._answer_later(decision)
+
+    def _answer_later(self, decision: Decision[T]) -> Deferred[T]:
+        if not decision.records:
+            return resolved(decision.answer)
+        end = self._write(decision.records)
+        committed = self._log.committed(end)
+        if committed.done:
+            committed.result()
+            return resolved(decision.answer)
+        answer: Deferred[T] = Deferred()
+
+        def release(done: Deferred[None]) -> None:
+            try:
+                done.result()
+            except Exception as error:
+                answer.fail(self._failed(error))
+            else:
+                answer.resolve(decision.answer)
+
+        committed.add_callback(release)
+        return answer
+
+    def _carry_out(self, decision: Decision[T]) -> T:
+        if decision.records:
+            self._write(decision.records)
+        return decision.answer
+
+    def _write(self, records: Sequence[Record]) -> int:
+        """Append as one batch, replay, tell those who follow. Returns the offset after it."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            end = self._log.append(records, self._now_ms())
+        except OSError as error:
+            raise self._failed(error) from error
+        listeners = self._listeners
+        if not listeners:
+            self._replayer.feed(records)
+            return end
+        change = self.image.collect()
+        try:
+            self._replayer.feed(records)
+        finally:
+            self.image.collected()
+        for listener in listeners:
+            listener(change)
+        return end
+
+    def _failed(self, error: Exception) -> ApiError:
+        """After a failed write nobody knows what the log holds: nothing more is changed until the next start."""
+        if self._failure is None:
+            self._failure = ApiError(ErrorCode.KAFKA_STORAGE_ERROR, f"The metadata log cannot be written: {error}")
+        return self._failure

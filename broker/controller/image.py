@@ -1,0 +1,511 @@
+"""The cluster as the metadata log says: topics, partitions, configs, brokers, features.
+
+Changed by `ClusterImage.replay(record)` only, live and at start alike. A `PartitionImage` and a `BrokerImage` never
+change: a record puts a new one in their place. A `TopicImage` lives as long as the topic; its `revision` tells changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+from attrs import define, evolve, field
+
+from broker.controller import records as r
+from broker.controller.names import collision_key, has_collision_characters, is_internal
+from broker.controller.ports import RESOURCE_TOPIC, ConfigResource
+from kwire.errors import KwireError
+
+NO_LEADER: Final = -1
+NO_LEADER_CHANGE: Final = -2
+RECOVERED: Final = 0
+RECOVERING: Final = 1
+NO_CONFIGS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class ImageError(KwireError):
+    """A record that cannot follow those before it: the log is damaged, or a decision is wrong."""
+
+
+@define(slots=True)
+class PartitionImage:
+    """One partition. `directories` are 16-byte ids, one per replica in the order of `replicas`.
+
+    leader -1: none. leader_recovery_state 1: elected uncleanly and not recovered yet. elr, last_known_elr: KIP-966.
+    """
+
+    replicas: tuple[int, ...]
+    isr: tuple[int, ...]
+    leader: int
+    leader_epoch: int
+    partition_epoch: int
+    directories: tuple[bytes, ...]
+    removing_replicas: tuple[int, ...] = ()
+    adding_replicas: tuple[int, ...] = ()
+    elr: tuple[int, ...] = ()
+    last_known_elr: tuple[int, ...] = ()
+    leader_recovery_state: int = RECOVERED
+
+    @property
+    def is_reassigning(self) -> bool:
+        return bool(self.removing_replicas or self.adding_replicas)
+
+    @property
+    def has_preferred_leader(self) -> bool:
+        return self.leader == (self.replicas[0] if self.replicas else NO_LEADER)
+
+    def directory_of(self, broker_id: int) -> bytes | None:
+        """Where that replica lives, or None when the broker holds none."""
+        for replica, directory in zip(self.replicas, self.directories, strict=True):
+            if replica == broker_id:
+                return directory
+        return None
+
+
+@define(slots=True)
+class TopicImage:
+    """One topic. `partitions` by index, without gaps. `configs`: what was set on the topic itself.
+
+    revision: of the image, when anything here last changed; a cache of answers compares it.
+    """
+
+    name: str
+    topic_id: bytes
+    partitions: list[PartitionImage]
+    configs: Mapping[str, str] = NO_CONFIGS
+    revision: int = 0
+
+    @property
+    def is_internal(self) -> bool:
+        return is_internal(self.name)
+
+
+@define(slots=True, frozen=True)
+class Endpoint:
+    """Where a node can be reached. security_protocol: 0 PLAINTEXT, 1 SSL, 2 SASL_PLAINTEXT, 3 SASL_SSL."""
+
+    name: str
+    host: str
+    port: int
+    security_protocol: int = 0
+
+
+@define(slots=True, frozen=True)
+class BrokerImage:
+    """One registered broker. epoch: the offset of its registration record."""
+
+    broker_id: int
+    epoch: int
+    incarnation_id: bytes
+    endpoints: tuple[Endpoint, ...]
+    features: Mapping[str, tuple[int, int]]
+    rack: str | None = None
+    fenced: bool = True
+    in_controlled_shutdown: bool = False
+    directories: tuple[bytes, ...] = ()
+    cordoned_directories: tuple[bytes, ...] = ()
+
+    @property
+    def is_active(self) -> bool:
+        """Able to lead and to take new replicas."""
+        return not self.fenced and not self.in_controlled_shutdown
+
+
+@define(slots=True, frozen=True)
+class ControllerImage:
+    """One registered controller node."""
+
+    controller_id: int
+    incarnation_id: bytes
+    endpoints: tuple[Endpoint, ...]
+    features: Mapping[str, tuple[int, int]]
+
+
+@define(slots=True)
+class ImageChange:
+    """What one batch of records changed, for those who follow the image.
+
+    A deleted topic is given as it last was. `partitions`: (topic as it is now, indexes that are new or changed).
+    """
+
+    created_topics: list[TopicImage] = field(factory=list)
+    deleted_topics: list[TopicImage] = field(factory=list)
+    partitions: dict[bytes, tuple[TopicImage, set[int]]] = field(factory=dict)
+    configs: set[ConfigResource] = field(factory=set)
+    features: bool = False
+    brokers: bool = False
+
+    def touched(self, topic: TopicImage, index: int) -> None:
+        entry = self.partitions.get(topic.topic_id)
+        if entry is None:
+            self.partitions[topic.topic_id] = (topic, {index})
+        else:
+            entry[1].add(index)
+
+
+class ClusterImage:
+    """See the module. `revision` grows by one with each replayed record."""
+
+    def __init__(self, cluster_id: str) -> None:
+        self.cluster_id = cluster_id
+        self.revision = 0
+        self.brokers_revision = 0
+        self.topics_revision = 0
+        self.brokers: dict[int, BrokerImage] = {}
+        self.controllers: dict[int, ControllerImage] = {}
+        self.features: dict[str, int] = {}
+        self.next_producer_id = 0
+        self.reassigning: dict[bytes, set[int]] = {}
+        self.other_records: list[r.Record] = []
+        self._topics_by_name: dict[str, TopicImage] = {}
+        self._topics_by_id: dict[bytes, TopicImage] = {}
+        self._sorted_topics: list[TopicImage] | None = None
+        self._collisions: dict[str, set[str]] = {}
+        self._configs: dict[ConfigResource, dict[str, str]] = {}
+        self._tuples: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        self._change: ImageChange | None = None
+
+    # Reading
+
+    def topic_by_name(self, name: str) -> TopicImage | None:
+        return self._topics_by_name.get(name)
+
+    def topic_by_id(self, topic_id: bytes) -> TopicImage | None:
+        return self._topics_by_id.get(topic_id)
+
+    def topics(self) -> Sequence[TopicImage]:
+        """All topics by name. Do not change the list."""
+        topics = self._sorted_topics
+        if topics is None:
+            topics = self._sorted_topics = [self._topics_by_name[name] for name in sorted(self._topics_by_name)]
+        return topics
+
+    def partition(self, topic_name: str, index: int) -> PartitionImage | None:
+        topic = self._topics_by_name.get(topic_name)
+        if topic is None or not 0 <= index < len(topic.partitions):
+            return None
+        return topic.partitions[index]
+
+    def configs(self, resource_type: int, name: str) -> Mapping[str, str]:
+        """What was set on that resource; empty when nothing was."""
+        return self._configs.get(ConfigResource(resource_type, name), NO_CONFIGS)
+
+    def config_resources(self, resource_type: int | None = None) -> list[ConfigResource]:
+        """Every resource that has something set, sorted; of one type only when given."""
+        return sorted(each for each in self._configs if resource_type in (None, each.type))
+
+    def colliding_topic(self, name: str) -> str | None:
+        """A topic whose name is the same but for '.' and '_'."""
+        if not has_collision_characters(name):
+            return None
+        others = self._collisions.get(collision_key(name))
+        return min(others) if others else None
+
+    def is_active(self, broker_id: int) -> bool:
+        broker = self.brokers.get(broker_id)
+        return broker is not None and broker.is_active
+
+    @property
+    def elr_enabled(self) -> bool:
+        return self.features.get("eligible.leader.replicas.version", 0) >= 1
+
+    def config_value(self, topic_name: str, key: str) -> str | None:
+        """A topic's own value, else the one set for all brokers under the same key."""
+        value = self.configs(RESOURCE_TOPIC, topic_name).get(key)
+        return value if value is not None else self.configs(4, "").get(key)
+
+    def min_isr(self, topic_name: str, replication_factor: int) -> int:
+        """What elections take for min.insync.replicas: never more than the number of replicas."""
+        text = self.config_value(topic_name, "min.insync.replicas")
+        try:
+            wanted = int(text) if text is not None else 1
+        except ValueError:
+            wanted = 1
+        return min(wanted, replication_factor)
+
+    def unclean_election_enabled(self, topic_name: str) -> bool:
+        return (self.config_value(topic_name, "unclean.leader.election.enable") or "").lower() == "true"
+
+    # Changing
+
+    def replay(self, record: r.Record) -> None:
+        """Apply one record. Raises ImageError when it does not fit what was there before."""
+        try:
+            apply = _APPLY[type(record)]
+        except KeyError:
+            raise ImageError(f"a metadata record of unknown type {type(record).__name__}") from None
+        self.revision += 1
+        apply(self, record)
+
+    def collect(self) -> ImageChange:
+        """Start noting what the next records change; the note is filled as they are replayed, until `collected`."""
+        self._change = change = ImageChange()
+        return change
+
+    def collected(self) -> None:
+        self._change = None
+
+    def _shared(self, values: Iterable[Any]) -> tuple[Any, ...]:
+        # Ten thousand partitions on one node have the same replicas: keep one tuple.
+        key = tuple(values)
+        return self._tuples.setdefault(key, key)
+
+    def _topic_record(self, record: r.TopicRecord) -> None:
+        name, topic_id = record.name, record.topic_id
+        if name in self._topics_by_name:
+            raise ImageError(f"topic {name} is created a second time")
+        topic = TopicImage(name, topic_id, [], self._configs.get(ConfigResource(RESOURCE_TOPIC, name), NO_CONFIGS))
+        topic.revision = self.topics_revision = self.revision
+        self._topics_by_name[name] = topic
+        self._topics_by_id[topic_id] = topic
+        self._sorted_topics = None
+        if has_collision_characters(name):
+            self._collisions.setdefault(collision_key(name), set()).add(name)
+        if self._change is not None:
+            self._change.created_topics.append(topic)
+
+    def _remove_topic_record(self, record: r.RemoveTopicRecord) -> None:
+        topic = self._topics_by_id.pop(record.topic_id, None)
+        if topic is None:
+            raise ImageError(f"a topic id that does not exist is removed: {record.topic_id.hex()}")
+        name = topic.name
+        del self._topics_by_name[name]
+        self._sorted_topics = None
+        self.topics_revision = self.revision
+        self.reassigning.pop(topic.topic_id, None)
+        self._configs.pop(ConfigResource(RESOURCE_TOPIC, name), None)
+        colliding = self._collisions.get(collision_key(name))
+        if colliding is not None:
+            colliding.discard(name)
+            if not colliding:
+                del self._collisions[collision_key(name)]
+        if self._change is not None:
+            self._change.deleted_topics.append(topic)
+            self._change.partitions.pop(topic.topic_id, None)
+
+    def _topic_of(self, topic_id: bytes) -> TopicImage:
+        topic = self._topics_by_id.get(topic_id)
+        if topic is None:
+            raise ImageError(f"a partition of a topic id that does not exist: {topic_id.hex()}")
+        return topic
+
+    def _put_partition(self, topic: TopicImage, index: int, partition: PartitionImage) -> None:
+        partitions = topic.partitions
+        if index == len(partitions):
+            partitions.append(partition)
+        elif 0 <= index < len(partitions):
+            partitions[index] = partition
+        else:
+            raise ImageError(f"partition {index} of topic {topic.name} comes before partition {len(partitions)}")
+        topic.revision = self.topics_revision = self.revision
+        if partition.removing_replicas or partition.adding_replicas:
+            self.reassigning.setdefault(topic.topic_id, set()).add(index)
+        elif self.reassigning:
+            left = self.reassigning.get(topic.topic_id)
+            if left is not None:
+                left.discard(index)
+                if not left:
+                    del self.reassigning[topic.topic_id]
+        if self._change is not None:
+            self._change.touched(topic, index)
+
+    def _partition_record(self, record: r.PartitionRecord) -> None:
+        shared = self._shared
+        replicas = shared(record.replicas)
+        partition = PartitionImage(
+            replicas=replicas,
+            isr=shared(record.isr or ()),
+            leader=record.leader,
+            leader_epoch=record.leader_epoch,
+            partition_epoch=record.partition_epoch,
+            directories=shared(record.directories or (bytes(16),) * len(replicas)),
+            removing_replicas=shared(record.removing_replicas or ()),
+            adding_replicas=shared(record.adding_replicas or ()),
+            elr=shared(record.eligible_leader_replicas or ()),
+            last_known_elr=shared(record.last_known_elr or ()),
+            leader_recovery_state=record.leader_recovery_state,
+        )
+        self._put_partition(self._topic_of(record.topic_id), record.partition_id, partition)
+
+    def _partition_change_record(self, record: r.PartitionChangeRecord) -> None:
+        topic = self._topic_of(record.topic_id)
+        index = record.partition_id
+        if not 0 <= index < len(topic.partitions):
+            raise ImageError(f"partition {index} of topic {topic.name} is changed and does not exist")
+        old = topic.partitions[index]
+        shared = self._shared
+
+        def new(value: list[Any] | None, current: tuple[Any, ...]) -> tuple[Any, ...]:
+            return current if value is None else shared(value)
+
+        replicas = new(record.replicas, old.replicas)
+        if record.directories is not None:
+            directories = shared(record.directories)
+        elif record.replicas is None:
+            directories = old.directories
+        else:
+            known = dict(zip(old.replicas, old.directories, strict=True))
+            directories = shared(known.get(replica, bytes(16)) for replica in replicas)
+        leader, leader_epoch = old.leader, old.leader_epoch
+        if record.leader != NO_LEADER_CHANGE:
+            # Naming the same leader again is how an epoch is raised without an election.
+            leader, leader_epoch = record.leader, old.leader_epoch + 1
+        recovery = record.leader_recovery_state
+        partition = PartitionImage(
+            replicas=replicas,
+            isr=new(record.isr, old.isr),
+            leader=leader,
+            leader_epoch=leader_epoch,
+            partition_epoch=old.partition_epoch + 1,
+            directories=directories,
+            removing_replicas=new(record.removing_replicas, old.removing_replicas),
+            adding_replicas=new(record.adding_replicas, old.adding_replicas),
+            elr=new(record.eligible_leader_replicas, old.elr),
+            last_known_elr=new(record.last_known_elr, old.last_known_elr),
+            leader_recovery_state=old.leader_recovery_state if recovery < 0 else recovery,
+        )
+        self._put_partition(topic, index, partition)
+
+    def _config_record(self, record: r.ConfigRecord) -> None:
+        resource = ConfigResource(record.resource_type, record.resource_name)
+        configs = dict(self._configs.get(resource, NO_CONFIGS))
+        if record.value is None:
+            configs.pop(record.name, None)
+        else:
+            configs[record.name] = record.value
+        if configs:
+            self._configs[resource] = configs
+        else:
+            self._configs.pop(resource, None)
+        if resource.type == RESOURCE_TOPIC:
+            topic = self._topics_by_name.get(resource.name)
+            if topic is not None:
+                topic.configs = configs or NO_CONFIGS
+        if self._change is not None:
+            self._change.configs.add(resource)
+
+    def _clear_elr_record(self, record: r.ClearElrRecord) -> None:
+        if record.topic_name:
+            topic = self._topics_by_name.get(record.topic_name)
+            if topic is None:
+                raise ImageError(f"ELRs are cleared of topic {record.topic_name}, which does not exist")
+            topics: Iterable[TopicImage] = (topic,)
+        else:
+            topics = self._topics_by_name.values()
+        for topic in topics:
+            for index, partition in enumerate(topic.partitions):
+                if partition.elr or partition.last_known_elr:
+                    cleared = evolve(
+                        partition, elr=(), last_known_elr=(), partition_epoch=partition.partition_epoch + 1
+                    )
+                    self._put_partition(topic, index, cleared)
+
+    def _feature_level_record(self, record: r.FeatureLevelRecord) -> None:
+        if record.feature_level == 0 and record.name != "metadata.version":
+            self.features.pop(record.name, None)
+        else:
+            self.features[record.name] = record.feature_level
+        if self._change is not None:
+            self._change.features = True
+
+    def _put_broker(self, broker: BrokerImage) -> None:
+        self.brokers[broker.broker_id] = broker
+        self._brokers_changed()
+
+    def _brokers_changed(self) -> None:
+        self.brokers_revision = self.revision
+        if self._change is not None:
+            self._change.brokers = True
+
+    def _register_broker_record(self, record: r.RegisterBrokerRecord) -> None:
+        self._put_broker(
+            BrokerImage(
+                broker_id=record.broker_id,
+                epoch=record.broker_epoch,
+                incarnation_id=record.incarnation_id,
+                endpoints=tuple(Endpoint(e.name, e.host, e.port, e.security_protocol) for e in record.end_points),
+                features={f.name: (f.min_supported_version, f.max_supported_version) for f in record.features},
+                rack=record.rack,
+                fenced=record.fenced,
+                in_controlled_shutdown=record.in_controlled_shutdown,
+                directories=tuple(record.log_dirs),
+                cordoned_directories=tuple(record.cordoned_log_dirs or ()),
+            )
+        )
+
+    def _broker_of(self, broker_id: int, epoch: int) -> BrokerImage:
+        broker = self.brokers.get(broker_id)
+        if broker is None or broker.epoch != epoch:
+            raise ImageError(f"broker {broker_id} with epoch {epoch} is changed and is not registered")
+        return broker
+
+    def _broker_registration_change_record(self, record: r.BrokerRegistrationChangeRecord) -> None:
+        broker = self._broker_of(record.broker_id, record.broker_epoch)
+        if record.fenced:
+            broker = evolve(broker, fenced=record.fenced > 0)
+        if record.in_controlled_shutdown:
+            broker = evolve(broker, in_controlled_shutdown=record.in_controlled_shutdown > 0)
+        if record.log_dirs:
+            broker = evolve(broker, directories=tuple(record.log_dirs))
+        if record.cordoned_log_dirs is not None:
+            broker = evolve(broker, cordoned_directories=tuple(record.cordoned_log_dirs))
+        self._put_broker(broker)
+
+    def _fence_broker_record(self, record: r.FenceBrokerRecord) -> None:
+        self._put_broker(evolve(self._broker_of(record.id, record.epoch), fenced=True))
+
+    def _unfence_broker_record(self, record: r.UnfenceBrokerRecord) -> None:
+        self._put_broker(evolve(self._broker_of(record.id, record.epoch), fenced=False))
+
+    def _unregister_broker_record(self, record: r.UnregisterBrokerRecord) -> None:
+        self._broker_of(record.broker_id, record.broker_epoch)
+        del self.brokers[record.broker_id]
+        self._brokers_changed()
+
+    def _register_controller_record(self, record: r.RegisterControllerRecord) -> None:
+        self.controllers[record.controller_id] = ControllerImage(
+            controller_id=record.controller_id,
+            incarnation_id=record.incarnation_id,
+            endpoints=tuple(Endpoint(e.name, e.host, e.port, e.security_protocol) for e in record.end_points),
+            features={f.name: (f.min_supported_version, f.max_supported_version) for f in record.features},
+        )
+
+    def _producer_ids_record(self, record: r.ProducerIdsRecord) -> None:
+        self.next_producer_id = record.next_producer_id
+
+    def _keep(self, record: r.Record) -> None:
+        # Not acted upon yet (ACLs, quotas, SCRAM, tokens), but not lost either.
+        self.other_records.append(record)
+
+    def _nothing(self, record: r.Record) -> None:
+        pass
+
+
+_APPLY: Final[Mapping[type, Callable[[ClusterImage, Any], None]]] = MappingProxyType(
+    {
+        r.TopicRecord: ClusterImage._topic_record,
+        r.RemoveTopicRecord: ClusterImage._remove_topic_record,
+        r.PartitionRecord: ClusterImage._partition_record,
+        r.PartitionChangeRecord: ClusterImage._partition_change_record,
+        r.ConfigRecord: ClusterImage._config_record,
+        r.ClearElrRecord: ClusterImage._clear_elr_record,
+        r.FeatureLevelRecord: ClusterImage._feature_level_record,
+        r.RegisterBrokerRecord: ClusterImage._register_broker_record,
+        r.BrokerRegistrationChangeRecord: ClusterImage._broker_registration_change_record,
+        r.FenceBrokerRecord: ClusterImage._fence_broker_record,
+        r.UnfenceBrokerRecord: ClusterImage._unfence_broker_record,
+        r.UnregisterBrokerRecord: ClusterImage._unregister_broker_record,
+        r.RegisterControllerRecord: ClusterImage._register_controller_record,
+        r.ProducerIdsRecord: ClusterImage._producer_ids_record,
+        r.NoOpRecord: ClusterImage._nothing,
+        r.AccessControlEntryRecord: ClusterImage._keep,
+        r.RemoveAccessControlEntryRecord: ClusterImage._keep,
+        r.ClientQuotaRecord: ClusterImage._keep,
+        r.UserScramCredentialRecord: ClusterImage._keep,
+        r.RemoveUserScramCredentialRecord: ClusterImage._keep,
+        r.DelegationTokenRecord: ClusterImage._keep,
+        r.RemoveDelegationTokenRecord: ClusterImage._keep,
+        r.ZkMigrationStateRecord: ClusterImage._nothing,
+    }
+)
