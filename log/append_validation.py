@@ -41,6 +41,7 @@ from kwire.records.compression import Codec, decompress
 from kwire.records.record import iter_record_bytes
 from log.append_errors import RecordsRejectedError
 from log.config import LogConfig
+from log.record_runs import walk_regular
 from log.record_walk import Framing, Walk, WalkRules, invalid_record, walk_records
 
 _MIN_RECORD_SIZE = 14
@@ -268,7 +269,9 @@ def _unpacked(records: memoryview, header: BatchHeader, codec: Codec) -> memoryv
 def _walk(body: memoryview | bytes | bytearray, header: BatchHeader, rules: WalkRules, framing: Framing) -> Walk:
     if header.record_count < 0:
         raise invalid_record(f"Found invalid record count {header.record_count} in magic v2 batch")
-    walk = walk_records(body, header.record_count, rules, framing)
+    walk = walk_regular(body, header.record_count, rules)
+    if walk is None:
+        walk = walk_records(body, header.record_count, rules, framing)
     if walk.errors:
         _refuse(walk)
     return walk
