@@ -120,8 +120,10 @@ def _read(file: OffsetCheckpoint) -> tuple[dict[TopicPartition, int], bool]:
 
 
 def _make_directories(storage: Storage, path: str) -> None:
+    """Create ``path`` and what is missing above it, durably."""
     if not path or storage.exists(path):
         return
     parent = path.rsplit("/", 1)[0]
     _make_directories(storage, parent)
     storage.mkdir(path)
+    storage.sync_dir(parent or "/")

@@ -21,13 +21,11 @@ class LogFlushing(LogState):
 
     def flush_due(self, now_ms: int) -> bool:
         """Whether ``flush.messages`` or ``flush.ms`` asks for a sync now, or a closed segment waits for one."""
+        if self._closed_unsynced:
+            return True
         unflushed = self.log_end_offset - self.recovery_point
-        if unflushed <= 0:
-            return False
-        return (
-            unflushed >= self.config.flush_messages
-            or now_ms - self._flushed_at_ms >= self.config.flush_ms
-            or self.recovery_point < self.segments.active.base_offset
+        return unflushed > 0 and (
+            unflushed >= self.config.flush_messages or now_ms - self._flushed_at_ms >= self.config.flush_ms
         )
 
     def flush_targets(self) -> FlushTargets:
@@ -40,7 +38,8 @@ class LogFlushing(LogState):
         active = self.segments.active
         files: list[OpenFile] = []
         try:
-            for segment in self.segments.from_floor(self.recovery_point):
+            closed = [segment for segment in self._closed_unsynced if segment.base_offset in self.segments]
+            for segment in dict.fromkeys([*closed, *self.segments.from_floor(self.recovery_point)]):
                 if segment is active:
                     files.append(segment.file.opened())
                 else:
@@ -53,6 +52,7 @@ class LogFlushing(LogState):
         targets = FlushTargets(up_to, files, self._paths_to_sync, self._directories_to_sync, self._truncations)
         self._paths_to_sync = []
         self._directories_to_sync = []
+        self._closed_unsynced = []
         return targets
 
     def flushed(self, targets: FlushTargets, now_ms: int) -> int:

@@ -22,6 +22,7 @@ class LogState:
     """The log of one partition. Make one with :meth:`open`."""
 
     __slots__ = (
+        "_closed_unsynced",
         "_directories_to_sync",
         "_failure",
         "_flushed_at_ms",
@@ -79,6 +80,8 @@ class LogState:
         self.closed = False
         self.touched = loaded.recovered
         self._truncations = 0
+        self._closed_unsynced: list[Segment] = []
+        """Segments rolled away from since the last flush: their indexes are not synced."""
         self._jitter = jitter
         self._tail = Tail()
         self._failure: OSError | None = None
@@ -188,6 +191,7 @@ class LogState:
                 return active
             raise ValueError(f"{self!r}: a segment with base offset {base} exists")
         active.close_for_appends()
+        self._closed_unsynced.append(active)
         segment = self._new_segment(base, now_ms)
         self.segments.add(segment)
         self.touched = True

@@ -91,12 +91,13 @@ def load(
         if after_failure:
             for segment in segments:
                 segment.file.opened().drop_cache()
-        recover_from = recovery_point
+        # the segment that ends at the recovery point may have been active when it was synced, its indexes not
+        recover_from = max(recovery_point - 1, 0)
         for segment in segments:
             if segment.base_offset < recover_from and _indexes_missing(storage, segment):
                 recover_from = segment.base_offset
     if recover_from is not None and len(segments):
-        loader.recover(recover_from)
+        loader.recover(recover_from, recovery_point)
     if len(segments):
         log_end_offset = segments.active.next_offset() if loader.recovered_to is None else loader.recovered_to
         if log_end_offset < log_start_offset:
@@ -332,20 +333,25 @@ class _Loader:
     recovered_to: int | None = None
     """The end of the log, and of the producers' state, when segments were recovered."""
 
-    def recover(self, recovery_point: int) -> None:
-        """Check every batch from the segment of ``recovery_point`` on; what follows a damaged one is dropped."""
-        todo = self.segments.from_floor(recovery_point)
+    def recover(self, start: int, recovery_point: int) -> None:
+        """Check every batch from the segment of ``start`` on; what follows a damaged one is dropped.
+
+        So is what follows a hole between two segments behind the recovery point (the end of the first did not reach the
+        disk), unless compaction may have made it. Below that point a hole is what a retention under way has left.
+        """
+        todo = self.segments.from_floor(start)
         expected = todo[0].base_offset
         # snapshots above are of a state that may not be the one the batches lead to
         replay_producers(
             self.segments, self.producers, self.snapshots, self.segments.first.base_offset, expected, self.now_ms
         )
         for number, segment in enumerate(todo):
-            hole = segment.base_offset != expected and not (self.config.compact and segment.base_offset > expected)
+            base = segment.base_offset
+            hole = base < expected or (base > expected and base > recovery_point and not self.config.compact)
             if not hole:
                 if number:
-                    self.snapshots.remove(segment.base_offset)
-                    self.snapshots.take(self.producers, segment.base_offset)
+                    self.snapshots.remove(base)
+                    self.snapshots.take(self.producers, base)
                 expected = self._recover_segment(segment)
             if hole or self.truncated_bytes:
                 self.drop(todo[number if hole else number + 1 :])
