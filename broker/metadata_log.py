@@ -1,6 +1,6 @@
-"""`__cluster_metadata-0` on disk: the controller's records in Kafka's batches, the quorum's state, the bootstrap file.
+"""`__cluster_metadata-0` on disk: the controller's records in Kafka's batches, the quorum's state.
 
-(Kafka: KafkaRaftLog, FileQuorumStateStore, BatchFileWriter; one voter, whose log is the truth.)
+(Kafka: KafkaRaftLog, FileQuorumStateStore; one voter, whose log is the truth.)
 Every append is fsynced before it counts; several appends of one turn share an fsync.
 """
 
@@ -110,7 +110,7 @@ class MetadataLogFile:
         write_file(self._storage, f"{self._log.directory}/{QUORUM_STATE}", text.encode(), sync=True)
         voters = [LeaderChangeMessageVoter(voter_id=self._node_id)]
         change = LeaderChangeMessage(leader_id=self._node_id, voters=voters, granting_voters=list(voters))
-        batch = _control_batch(ControlType.LEADER_CHANGE, codec.encode(change, 0), now_ms)
+        batch = _control_batch(ControlType.LEADER_CHANGE, codec.encode(change, 0), now_ms, epoch=self._epoch)
         self._append(batch, now_ms)
         return self._epoch
 

@@ -28,7 +28,7 @@ logger = logging.getLogger("kwire.partitions")
 class OpenLog(Protocol):
     """Opens the log of a partition, creating its directory when it is not there."""
 
-    def __call__(self, topic: str, topic_id: bytes, index: int) -> PartitionLog: ...
+    def __call__(self, topic: TopicImage, index: int) -> PartitionLog: ...
 
 
 class Watcher(Protocol):
@@ -48,6 +48,7 @@ class Partition:
         "_clock",
         "_commit_waiters",
         "_flushing",
+        "_image",
         "_log",
         "_owner",
         "_watchers",
@@ -61,6 +62,7 @@ class Partition:
     def __init__(self, owner: Partitions, topic: TopicImage, index: int, leader_epoch: int) -> None:
         self._owner = owner
         self._clock = owner.clock
+        self._image = topic
         self.topic = topic.name
         self.topic_id = topic.topic_id
         self.index = index
@@ -78,7 +80,7 @@ class Partition:
         opened = self._log
         if opened is None:
             try:
-                opened = self._log = self._owner.open_log(self.topic, self.topic_id, self.index)
+                opened = self._log = self._owner.open_log(self._image, self.index)
             except OSError as error:
                 logger.error("cannot open the log of %s-%d: %s", self.topic, self.index, error)
                 raise ApiError(ErrorCode.KAFKA_STORAGE_ERROR, str(error)) from error

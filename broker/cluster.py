@@ -1,0 +1,348 @@
+"""One node of one cluster: its storage, controller, coordinators and services, put together, started and stopped.
+
+Several live in one process, each with its own clock and directories; nothing is shared but the reactor.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from random import Random
+from typing import Final, TypeVar
+
+from broker.addresses import AddressBook, Endpoint
+from broker.clock import Clock
+from broker.config.admin import ConfigAdmin
+from broker.config.broker_config import BrokerConfig
+from broker.config.rules import Rules
+from broker.controller.bootstrap import feature_records
+from broker.controller.controller import Controller
+from broker.controller.decisions.brokers import Registration
+from broker.controller.image import Endpoint as RegisteredEndpoint
+from broker.controller.image import ImageChange, ImageError, TopicImage
+from broker.controller.names import CLUSTER_METADATA_TOPIC
+from broker.controller.ports import RESOURCE_TOPIC
+from broker.coordinator.coordinator import GroupCoordinator
+from broker.coordinator_log import OFFSETS_TOPIC, ImageOffsetsTopic, ImageTopics
+from broker.deferred import Deferred
+from broker.dispatch import Dispatcher
+from broker.fetch.sessions import FetchSessions
+from broker.log_dirs import LogDirs
+from broker.maintenance import Maintenance
+from broker.metadata_log import METADATA_TOPIC_ID, DamagedMetadataError, MetadataLogFile, write_bootstrap
+from broker.partitions import Partitions
+from broker.producer_ids import ProducerIds
+from broker.routes import routes, table
+from broker.services import Services
+from broker.settings import controller_settings, group_config, log_config
+from broker.start_error import StartError
+from broker.telemetry import Telemetry
+from broker.versions import SUPPORTED_FEATURES, Versions
+from kwire import uuids
+from kwire.errors import ApiError, KwireError
+from log.config import LogConfig
+from log.log_manager import DirectoryInUseError, LogManager
+from log.meta_properties import MetaPropertiesError
+from log.partition_log import PartitionLog
+from log.storage import RealStorage, Storage
+
+logger = logging.getLogger("kwire.cluster")
+
+T = TypeVar("T")
+RunInThread = Callable[[Callable[[], None]], Deferred[None]]
+
+# The metadata log's own settings in Kafka: metadata.log.segment.bytes and .ms, no index interval to speak of.
+_METADATA_SEGMENT_BYTES: Final = 1024 * 1024 * 1024
+_PROTOCOL_NUMBERS: Final = {"PLAINTEXT": 0, "SSL": 1, "SASL_PLAINTEXT": 2, "SASL_SSL": 3}
+
+
+class Cluster:
+    """See the module. `open`, then `register` with the listeners' endpoints, then `start`; `stop`, then `close`."""
+
+    def __init__(
+        self,
+        config: BrokerConfig,
+        clock: Clock,
+        random: Random,
+        run_in_thread: RunInThread,
+        storage: Storage | None = None,
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.node_id = config.node_id
+        self.addresses = AddressBook()
+        self._random = random
+        self._run_in_thread = run_in_thread
+        self._storage: Storage = storage if storage is not None else RealStorage()
+        self._incarnation_id = self._new_uuid()
+        self.manager = LogManager(
+            self._storage,
+            [os.path.abspath(directory) for directory in config.log_dirs],
+            self._log_config,
+            unique=lambda: f"{random.getrandbits(128):032x}",
+            random_uuid=self._new_uuid,
+            jitter=random.randrange,
+        )
+        self.dispatcher: Dispatcher
+        self.controller: Controller
+        self.partitions: Partitions
+        self.groups: GroupCoordinator
+        self.services: Services
+        self._metadata: MetadataLogFile
+        self._maintenance: Maintenance
+        self._previous_epoch = -1
+        self._broker_epoch = -1
+        self._ready = False
+
+    def _new_uuid(self) -> bytes:
+        while True:
+            candidate = self._random.randbytes(16)
+            # Version 4, as Java's randomUUID makes them.
+            drawn = bytearray(candidate)
+            drawn[6] = drawn[6] & 0x0F | 0x40
+            drawn[8] = drawn[8] & 0x3F | 0x80
+            if not uuids.is_reserved(bytes(drawn)):
+                return bytes(drawn)
+
+    # -- starting
+
+    def open(self) -> None:
+        """Lock and load the directories, replay the metadata log, recover what was not closed cleanly.
+
+        Raises StartError with what stands in the way.
+        """
+        manager = self.manager
+        try:
+            manager.lock()
+        except DirectoryInUseError as error:
+            raise StartError(f"{error} Stop it, or choose another directory with --data-dir.") from None
+        except OSError as error:
+            raise StartError(f"cannot use the data directory: {error}") from None
+        try:
+            self._open_locked()
+        except (MetaPropertiesError, DamagedMetadataError, ImageError) as error:
+            manager.unlock()
+            raise StartError(str(error)) from None
+        except (ApiError, OSError) as error:
+            manager.unlock()
+            raise StartError(f"cannot read the data directory: {error}") from None
+        except KwireError as error:
+            manager.unlock()
+            raise StartError(f"the metadata log cannot be understood: {error}") from None
+        except BaseException:
+            manager.unlock()
+            raise
+
+    def _open_locked(self) -> None:
+        manager, config, clock = self.manager, self.config, self.clock
+        cluster_id = manager.identify(
+            cluster_id=config.get_text("cluster.id") if "cluster.id" in config.definitions else None,
+            node_id=self.node_id,
+            new_cluster_id=lambda: uuids.to_string(self._new_uuid()),
+            date=datetime.fromtimestamp(clock.now_ms() / 1000, UTC).strftime("%a %b %d %H:%M:%S UTC %Y"),
+        )
+        previous = manager.previous_broker_epoch()
+        self._previous_epoch = -1 if previous is None else previous
+        manager.load()
+        metadata = manager.get_or_create(CLUSTER_METADATA_TOPIC, 0, topic_id=METADATA_TOPIC_ID, now_ms=clock.now_ms())
+        self._metadata = MetadataLogFile(metadata, self._storage, self.node_id, self._run_in_thread)
+        rules = Rules(config)
+        settings = controller_settings(config, cluster_id, self.node_id)
+        self.controller = Controller(
+            settings,
+            self._metadata,
+            rules,
+            now_ms=clock.now_ms,
+            new_uuid=self._new_uuid,
+            below=self._random.randrange,
+        )
+        write_bootstrap(self._storage, manager.online_directories[0].path, feature_records(settings), clock.now_ms())
+        self.controller.load()
+        self.controller.become_leader()
+        self._build()
+        self._reconcile()
+        self._recover()
+
+    def _build(self) -> None:
+        config, clock, controller = self.config, self.clock, self.controller
+        self.partitions = Partitions(
+            self.node_id,
+            controller.image,
+            clock,
+            self._open_log,
+            self._run_in_thread,
+            config.get_int("fetch.max.bytes"),
+        )
+        self.groups = GroupCoordinator(
+            ImageOffsetsTopic(controller, self.partitions, self.manager),
+            ImageTopics(controller),
+            clock,
+            group_config(config),
+            lambda: str(_as_uuid(self._new_uuid())),
+        )
+        versions = Versions(controller)
+        self.services = Services(
+            clock=clock,
+            controller=controller,
+            partitions=self.partitions,
+            log_dirs=LogDirs(self.node_id, controller.image, self.manager),
+            fetch_sessions=FetchSessions(
+                config.get_int("max.incremental.fetch.session.cache.slots"),
+                clock.monotonic_ms,
+                lambda: self._random.randrange(1, 2**31),
+            ),
+            producer_ids=ProducerIds(self._allocate_producer_ids),
+            groups=self.groups,
+            configs=ConfigAdmin(config, controller),
+            telemetry=Telemetry(config, controller, clock, self._new_uuid),
+            addresses=self.addresses,
+            versions=versions,
+        )
+        lines = routes(self.services)
+        versions.set_routes(lines)
+        self.dispatcher = Dispatcher(table(lines))
+        self._maintenance = Maintenance(config, clock, self.manager, self.partitions, self._run_in_thread)
+        controller.on_change(self._changed)
+        config.on_change(self._defaults_changed)
+
+    def _reconcile(self) -> None:
+        """Bring the directories in line with the image: what was deleted goes, what nobody knows is set aside."""
+        image = self.controller.image
+        unknown = [
+            (topic, index)
+            for topic, index in self.manager.partitions()
+            if topic != CLUSTER_METADATA_TOPIC and image.partition(topic, index) is None
+        ]
+        for path in self.manager.set_aside(unknown):
+            logger.warning("%s belongs to no topic of this cluster; it is kept and not looked at", path)
+
+    def _recover(self) -> None:
+        """After an unclean stop: check every log from its recovery point on, as Kafka does before it serves."""
+        waiting = self.manager.unrecovered()
+        for number, (topic, index) in enumerate(waiting, 1):
+            described = self.controller.image.topic_by_name(topic)
+            if described is None:
+                continue
+            try:
+                self.manager.get(topic, index, now_ms=self.clock.now_ms(), topic_id=described.topic_id)
+            except ApiError as error:
+                logger.error("cannot recover %s-%d: %s", topic, index, error)
+            if number % 1000 == 0 or number == len(waiting):
+                logger.info("recovered %d of %d logs after an unclean stop", number, len(waiting))
+
+    def register(self, endpoints: Sequence[Endpoint]) -> None:
+        """Tell the controller where this node is, and make all it wrote so far durable."""
+        for endpoint in endpoints:
+            self.addresses.add(self.node_id, endpoint)
+        directories = [
+            directory.properties.directory_id
+            for directory in self.manager.online_directories
+            if directory.properties is not None and directory.properties.directory_id is not None
+        ]
+        self._broker_epoch = self.controller.register_broker(
+            Registration(
+                broker_id=self.node_id,
+                incarnation_id=self._incarnation_id,
+                endpoints=tuple(
+                    RegisteredEndpoint(
+                        endpoint.listener,
+                        (endpoint.advertised or (endpoint.bound_host, 0))[0] or endpoint.bound_host,
+                        (endpoint.advertised or ("", endpoint.bound_port))[1] or endpoint.bound_port,
+                        _PROTOCOL_NUMBERS[endpoint.protocol],
+                    )
+                    for endpoint in endpoints
+                ),
+                features=SUPPORTED_FEATURES,
+                directories=tuple(directories),
+                rack=self.config.get_text("broker.rack"),
+                previous_epoch=self._previous_epoch,
+            )
+        )
+        self._metadata.flush()
+
+    def start(self) -> None:
+        """Begin what runs by itself: coordinators load, timers are set."""
+        self._ready = True
+        self._maintenance.start()
+        self.groups.start()
+
+    # -- stopping
+
+    def stop(self) -> None:
+        """Answer what waits, stop what runs by itself. Quick; nothing is synced yet."""
+        self._maintenance.stop()
+        self.groups.close()
+
+    def close(self, progress: Callable[[int, int], None] = lambda _done, _total: None) -> bool:
+        """Write the last metadata records, sync everything, leave the clean markers. True when all went well."""
+        if self._ready:
+            try:
+                self.controller.shut_down_broker(self.node_id)
+            except ApiError as error:
+                logger.error("cannot note the stop in the metadata log: %s", error)
+        failures = self.manager.close(self.clock.now_ms(), broker_epoch=self._broker_epoch, progress=progress)
+        for failure in failures:
+            logger.error("not closed cleanly: %s", failure)
+        return not failures
+
+    # -- what the parts ask for
+
+    def _log_config(self, topic: str) -> LogConfig:
+        if topic == CLUSTER_METADATA_TOPIC:
+            return LogConfig(cleanup_policy=(), segment_bytes=_METADATA_SEGMENT_BYTES, max_message_bytes=2**31 - 1)
+        return log_config(self.config.topic_config(self.controller.image.configs(RESOURCE_TOPIC, topic)))
+
+    def _open_log(self, topic: TopicImage, index: int) -> PartitionLog:
+        opened = self.manager.opened(topic.name, index)
+        if opened is not None and opened.offline:
+            return self.manager.reopen(topic.name, index, now_ms=self.clock.now_ms())
+        return self.manager.get_or_create(
+            topic.name,
+            index,
+            topic_id=topic.topic_id,
+            now_ms=self.clock.now_ms(),
+            directory_id=topic.partitions[index].directory_of(self.node_id),
+        )
+
+    def _allocate_producer_ids(self) -> Deferred[tuple[int, int]]:
+        from broker.deferred import start
+
+        async def allocate() -> tuple[int, int]:
+            block = await self.controller.allocate_producer_ids(self.node_id)
+            return block.start, len(block)
+
+        return start(allocate())
+
+    def _changed(self, change: ImageChange) -> None:
+        """The image changed: partitions, logs and coordinators follow."""
+        for topic in change.deleted_topics:
+            self.partitions.topic_deleted(topic)
+            try:
+                self._maintenance.later(
+                    self.manager.delete((topic.name, index) for index in range(len(topic.partitions)))
+                )
+            except ApiError as error:
+                logger.error("cannot delete the logs of %s: %s", topic.name, error)
+        for topic, indexes in change.partitions.values():
+            for index in indexes:
+                self.partitions.leader_changed(topic, index)
+                if topic.name == OFFSETS_TOPIC:
+                    self.groups.partition_changed(index)
+        for resource in change.configs:
+            if resource.type == RESOURCE_TOPIC and self.controller.image.topic_by_name(resource.name) is not None:
+                self.manager.config_changed(resource.name)
+        if change.deleted_topics:
+            self.groups.topics_deleted((topic.name, topic.topic_id) for topic in change.deleted_topics)
+
+    def _defaults_changed(self, _config: BrokerConfig) -> None:
+        """A broker-wide default changed: topics without a value of their own follow."""
+        for topic in {log.topic for log in self.manager.open_logs()} - {CLUSTER_METADATA_TOPIC}:
+            self.manager.config_changed(topic)
+
+
+def _as_uuid(raw: bytes) -> object:
+    from uuid import UUID
+
+    return UUID(bytes=raw)

@@ -1,0 +1,107 @@
+"""The group coordinator's ports over partitions and the image (broker.coordinator.ports)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from broker.controller.controller import Controller
+from broker.controller.decisions.topics import CreatedTopic
+from broker.deferred import Deferred
+from broker.metadata_log import read_log
+from broker.partitions import Partition, Partitions
+from kwire.errors import ApiError
+from log.append_validation import AppendOrigin
+from log.log_manager import LogManager
+
+OFFSETS_TOPIC: Final = "__consumer_offsets"
+
+
+class PartitionCoordinatorLog:
+    """One partition of `__consumer_offsets`."""
+
+    __slots__ = ("_partition",)
+
+    def __init__(self, partition: Partition) -> None:
+        self._partition = partition
+
+    @property
+    def leader_epoch(self) -> int:
+        return self._partition.leader_epoch
+
+    @property
+    def max_batch_bytes(self) -> int:
+        return self._partition.log.config.max_message_bytes
+
+    def append(self, batch: bytes | bytearray, /) -> int:
+        return self._partition.append(batch, AppendOrigin.COORDINATOR).last_offset + 1
+
+    def committed(self, offset: int, /) -> Deferred[None]:
+        return self._partition.committed(offset)
+
+    def read_all(self) -> Iterator[memoryview]:
+        return read_log(self._partition.log)
+
+
+class ImageOffsetsTopic:
+    """`__consumer_offsets` as the image has it."""
+
+    def __init__(self, controller: Controller, partitions: Partitions, manager: LogManager) -> None:
+        self._controller = controller
+        self._partitions = partitions
+        self._manager = manager
+
+    def partition_count(self) -> int | None:
+        topic = self._controller.image.topic_by_name(OFFSETS_TOPIC)
+        return None if topic is None else len(topic.partitions)
+
+    def ensure_exists(self) -> Deferred[None]:
+        done: Deferred[None] = Deferred()
+        if self._controller.image.topic_by_name(OFFSETS_TOPIC) is not None:
+            done.resolve(None)
+            return done
+
+        def created(answer: Deferred[list[CreatedTopic]]) -> None:
+            try:
+                error = answer.result()[0].error
+                if error is not None:
+                    raise error
+            except Exception as failure:
+                done.fail(failure)
+            else:
+                done.resolve(None)
+
+        self._controller.create_missing_topic(OFFSETS_TOPIC).add_callback(created)
+        return done
+
+    def log(self, partition: int, /) -> PartitionCoordinatorLog | None:
+        try:
+            found = self._partitions.get(OFFSETS_TOPIC, partition)
+        except ApiError:
+            return None
+        return None if found is None else PartitionCoordinatorLog(found)
+
+    def has_data(self, partition: int, /) -> bool:
+        return (OFFSETS_TOPIC, partition) in self._manager
+
+
+class ImageTopics:
+    """The topics as the image has them."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._image = controller.image
+
+    def topic_exists(self, name: str, /) -> bool:
+        return self._image.topic_by_name(name) is not None
+
+    def topic_id(self, name: str, /) -> bytes | None:
+        topic = self._image.topic_by_name(name)
+        return None if topic is None else topic.topic_id
+
+    def topic_name(self, topic_id: bytes, /) -> str | None:
+        topic = self._image.topic_by_id(topic_id)
+        return None if topic is None else topic.name
+
+    def partition_count(self, name: str, /) -> int:
+        topic = self._image.topic_by_name(name)
+        return 0 if topic is None else len(topic.partitions)

@@ -1,0 +1,112 @@
+"""What a broker does on its own from time to time: retention, fsyncs that are due, checkpoints, removing deleted files.
+
+All of it runs on the cluster's clock; what blocks goes to a thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from broker.deferred import Deferred
+from kwire.errors import ApiError
+
+if TYPE_CHECKING:
+    from broker.clock import Clock, Timer
+    from broker.config.broker_config import BrokerConfig
+    from broker.partitions import Partitions
+    from log.log_manager import LogManager
+    from log.storage import Storage
+
+logger = logging.getLogger("kwire.maintenance")
+
+# flush.ms is looked at this often, unless log.flush.scheduler.interval.ms asks for more often.
+_FLUSH_CHECK_MS: Final = 1_000
+_LONGEST_MS: Final = 2**31
+
+
+class DelayedWork(Protocol):
+    """Files or directories to remove after a while."""
+
+    delay_ms: int
+
+    def run(self, storage: Storage) -> None: ...
+
+
+class Maintenance:
+    """Started when the broker serves, stopped before its logs are closed."""
+
+    def __init__(
+        self,
+        config: BrokerConfig,
+        clock: Clock,
+        manager: LogManager,
+        partitions: Partitions,
+        run_in_thread: Callable[[Callable[[], None]], Deferred[None]],
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._manager = manager
+        self._partitions = partitions
+        self._run_in_thread = run_in_thread
+        self._timers: dict[str, Timer] = {}
+        self._stopped = False
+
+    def start(self) -> None:
+        config = self._config
+        self._every("log.retention.check.interval.ms", config.get_int("log.initial.task.delay.ms"), self._retention)
+        self._every("log.flush.offset.checkpoint.interval.ms", None, self._manager.checkpoint_recovery_points)
+        self._every("log.flush.start.offset.checkpoint.interval.ms", None, self._manager.checkpoint_log_starts)
+        self._every("replica.high.watermark.checkpoint.interval.ms", None, self._manager.checkpoint_high_watermarks)
+        self._every("log.flush.scheduler.interval.ms", None, self._flush)
+        self.later(self._manager.unfinished_deletes())
+
+    def stop(self) -> None:
+        self._stopped = True
+        for timer in self._timers.values():
+            timer.cancel()
+
+    def _every(self, setting: str, first_ms: int | None, work: Callable[[], None]) -> None:
+        """Do `work` again and again, at the interval the setting has at that time."""
+
+        def interval_ms() -> int:
+            interval = min(self._config.get_int(setting), _LONGEST_MS)
+            return min(interval, _FLUSH_CHECK_MS) if setting == "log.flush.scheduler.interval.ms" else interval
+
+        def turn() -> None:
+            try:
+                work()
+            except (ApiError, OSError) as error:
+                logger.error("%s: %s", setting, error)
+            finally:
+                if not self._stopped:
+                    self._timers[setting] = self._clock.call_later(interval_ms(), turn)
+
+        self._timers[setting] = self._clock.call_later(interval_ms() if first_ms is None else first_ms, turn)
+
+    def _retention(self) -> None:
+        self.later(self._manager.delete_old_segments(self._clock.now_ms()))
+
+    def _flush(self) -> None:
+        for log in self._manager.flush_due(self._clock.now_ms()):
+            partition = self._partitions.get(log.topic, log.partition)
+            if partition is not None:
+                partition.flush_soon()
+
+    def later(self, work: Iterable[Any]) -> None:
+        """Do delayed work when its time has come, in a thread. What is left at the end is found at the next start."""
+        for each in work:
+            self._clock.call_later(each.delay_ms, lambda each=each: self._run(each))  # type: ignore[misc]
+
+    def _run(self, work: DelayedWork) -> None:
+        if self._stopped:
+            return
+
+        def finished(done: Deferred[None]) -> None:
+            try:
+                done.result()
+            except OSError as error:
+                logger.error("cannot remove deleted files: %s", error)
+
+        self._run_in_thread(lambda: work.run(self._manager.storage)).add_callback(finished)

@@ -1,0 +1,170 @@
+"""A process's server: one reactor, the clusters on it, their listeners, start and stop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from random import Random, SystemRandom
+from typing import Final
+
+import trio
+
+from broker.addresses import Endpoint
+from broker.clock import Clock, SystemClock
+from broker.cluster import Cluster
+from broker.config.broker_config import BrokerConfig
+from broker.config.listeners import Address
+from broker.listener import ConnectionHost, Listener
+from broker.memory import BytePool
+from broker.reactor import Reactor, loop_time_ms
+from broker.start_error import StartError
+from broker.tls import server_context
+from log.storage import Storage
+
+logger = logging.getLogger("kwire.server")
+
+# queued.max.request.bytes = -1 means no limit in Kafka; memory is never unlimited (docs/DIFFERENCES.md).
+_DEFAULT_POOL_BYTES: Final = 512 * 1024 * 1024
+_PROGRESS_EVERY_MS: Final = 2_000.0
+
+
+class Server:
+    """The clusters of one process. Add them, then `run` the reactor."""
+
+    def __init__(self, reactor: Reactor, limits: BrokerConfig) -> None:
+        """limits: the settings that hold for the process as a whole (connections, request memory)."""
+        self.reactor = reactor
+        pool_bytes = limits.get_int("queued.max.request.bytes")
+        self.host = ConnectionHost(
+            reactor,
+            byte_pool=BytePool(pool_bytes if pool_bytes > 0 else _DEFAULT_POOL_BYTES),
+            max_request_bytes=limits.get_int("socket.request.max.bytes"),
+            max_connections=limits.get_int("max.connections"),
+            connections_max_idle_ms=limits.get_int("connections.max.idle.ms"),
+        )
+        self._listeners: dict[Cluster, list[Listener]] = {}
+
+    def add(
+        self,
+        config: BrokerConfig,
+        *,
+        clock: Clock | None = None,
+        random: Random | None = None,
+        storage: Storage | None = None,
+    ) -> Cluster:
+        """Open a cluster and begin to serve it. Raises StartError; nothing is left behind then."""
+        clock = clock if clock is not None else SystemClock()
+        cluster = Cluster(
+            config,
+            clock,
+            random if random is not None else Random(SystemRandom().getrandbits(256)),
+            self.reactor.run_in_thread,
+            storage,
+        )
+        listeners: list[Listener] = []
+        cluster.open()
+        try:
+            for wanted in config.listeners:
+                tls = server_context(config, wanted.name) if wanted.secure else None
+                try:
+                    listeners.append(
+                        Listener(
+                            self.host,
+                            cluster.dispatcher,
+                            name=wanted.name,
+                            node_id=cluster.node_id,
+                            bind_host=wanted.host,
+                            bind_port=wanted.port,
+                            tls=tls,
+                        )
+                    )
+                except OSError as error:
+                    raise StartError(
+                        f"cannot listen on {wanted.host or '*'}:{wanted.port} ({wanted.name}): {error.strerror}. "
+                        "Another program may hold the port; choose another with --port, or 0 for any free one."
+                    ) from None
+            cluster.register(
+                [
+                    Endpoint(
+                        listener.name,
+                        wanted.protocol,
+                        listener.host,
+                        listener.port,
+                        None if wanted.advertised is None else (wanted.advertised.host, wanted.advertised.port),
+                    )
+                    for listener, wanted in zip(listeners, config.listeners, strict=True)
+                ]
+            )
+        except BaseException:
+            for listener in listeners:
+                listener.close()
+            cluster.close()
+            raise
+        self.reactor.add_clock(clock)
+        cluster.start()
+        for listener in listeners:
+            listener.start()
+        self._listeners[cluster] = listeners
+        return cluster
+
+    def addresses(self, cluster: Cluster) -> list[Address]:
+        """Where a cluster's listeners are."""
+        return [Address(listener.name, listener.host, listener.port) for listener in self._listeners[cluster]]
+
+    def stop_serving(self) -> None:
+        """Answer what waits, close listeners and connections."""
+        for cluster, listeners in self._listeners.items():
+            for listener in listeners:
+                listener.close()
+            cluster.stop()
+        self.reactor.flush_now()
+        self.host.close()
+
+    def close(self) -> bool:
+        """Sync and close every cluster; True when all went well. To be called when the reactor has stopped."""
+        fine = True
+        for cluster in self._listeners:
+            fine = cluster.close(_Progress()) and fine
+            if cluster.clock.timers.on_earlier is not None:
+                self.reactor.remove_clock(cluster.clock)
+        self._listeners.clear()
+        return fine
+
+
+class _Progress:
+    """Tells of a long stop every two seconds."""
+
+    def __init__(self) -> None:
+        self._next_ms = loop_time_ms() + _PROGRESS_EVERY_MS
+
+    def __call__(self, done: int, total: int) -> None:
+        now_ms = loop_time_ms()
+        if now_ms >= self._next_ms:
+            self._next_ms = now_ms + _PROGRESS_EVERY_MS
+            logger.info("stopping: %d of %d logs are on the disk", done, total)
+
+
+async def serve(config: BrokerConfig, *, on_ready: Callable[[Sequence[Address]], None], stop: trio.Event) -> None:
+    """Run one broker until `stop` is set. `on_ready` gets the listeners' addresses once requests are answered."""
+    reactor = Reactor()
+    server = Server(reactor, config)
+    try:
+        cluster = server.add(config)
+    except BaseException:
+        server.host.close()
+        reactor.close()
+        raise
+
+    async def wait_for_stop() -> None:
+        await stop.wait()
+        server.stop_serving()
+        reactor.stop()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_for_stop)
+        reactor.call_soon(lambda: on_ready(server.addresses(cluster)))
+        await reactor.run()
+        nursery.cancel_scope.cancel()
+    if server.close():
+        logger.info("stopped, all logs are on the disk")
+    reactor.close()

@@ -1,0 +1,72 @@
+"""What the parts of a cluster are told, taken from the broker's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from broker.config.broker_config import BrokerConfig
+from broker.config.values import ConfigValue
+from broker.controller.image import Endpoint
+from broker.controller.settings import ControllerSettings, InternalTopic
+from broker.group.config import GroupConfig
+from broker.versions import BOOTSTRAP_FEATURES, SUPPORTED_FEATURES
+from log.config import LogConfig
+
+_CODECS: Final = {0: "producer", 1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
+_LOG_SETTINGS: Final = frozenset(field.name for field in LogConfig.__attrs_attrs__)
+
+
+def controller_settings(config: BrokerConfig, cluster_id: str, node_id: int) -> ControllerSettings:
+    """One node that is broker and controller. Its internal topics have one replica (docs/DIFFERENCES.md)."""
+    return ControllerSettings(
+        cluster_id=cluster_id,
+        node_id=node_id,
+        bootstrap_features=BOOTSTRAP_FEATURES,
+        supported_features=SUPPORTED_FEATURES,
+        num_partitions=config.get_int("num.partitions"),
+        replication_factor=config.get_int("default.replication.factor"),
+        auto_create_topics=config.get_bool("auto.create.topics.enable"),
+        delete_topics=config.get_bool("delete.topic.enable"),
+        max_describe_partitions=config.get_int("max.request.partition.size.limit"),
+        internal_topics={
+            "__consumer_offsets": InternalTopic(
+                config.get_int("offsets.topic.num.partitions"),
+                config.get_int("offsets.topic.replication.factor"),
+                {
+                    "compression.type": _CODECS.get(config.get_int("offsets.topic.compression.codec"), "producer"),
+                    "cleanup.policy": "compact",
+                    "segment.bytes": str(config.get_int("offsets.topic.segment.bytes")),
+                },
+            )
+        },
+        controller_endpoints=(Endpoint("CONTROLLER", "localhost", 0),),
+        min_insync_replicas=config.get_int("min.insync.replicas"),
+    )
+
+
+def group_config(config: BrokerConfig) -> GroupConfig:
+    """The group coordinator's settings."""
+    names = (
+        "group.min.session.timeout.ms",
+        "group.max.session.timeout.ms",
+        "group.initial.rebalance.delay.ms",
+        "group.max.size",
+        "offset.metadata.max.bytes",
+        "offsets.retention.minutes",
+        "offsets.retention.check.interval.ms",
+    )
+    return GroupConfig(**{name.replace(".", "_"): config.get_int(name) for name in names})
+
+
+def log_config(values: Mapping[str, ConfigValue]) -> LogConfig:
+    """A log's settings from all of its topic's typed values."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        attribute = name.replace(".", "_")
+        if attribute in _LOG_SETTINGS and value is not None:
+            found[attribute] = tuple(value) if isinstance(value, list) else value
+    internal = values.get("internal.segment.bytes")
+    if isinstance(internal, int):
+        found["segment_bytes"] = internal
+    return LogConfig(**found)
