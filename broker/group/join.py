@@ -34,7 +34,7 @@ class Joining:
 
     request: JoinGroupRequest
     api_version: int
-    client_id: str | None
+    client_id: str
     client_host: str
     waiter: Waiter
     protocols: Protocols
@@ -57,7 +57,7 @@ def join(
     joining = Joining(
         request=request,
         api_version=api_version,
-        client_id=client_id,
+        client_id=client_id or "",
         client_host=client_host,
         waiter=waiter,
         protocols=tuple((protocol.name, bytes(protocol.metadata)) for protocol in request.protocols),
@@ -117,8 +117,7 @@ def _new_member(state: ShardState, group: ClassicGroup, joining: Joining, decisi
             _replace_static(state, group, joining, known_id, member_id, decision)
             return
     else:
-        # A header without a client id gives "null" in Kafka, too.
-        member_id = f"{'null' if joining.client_id is None else joining.client_id}-{state.new_id()}"
+        member_id = f"{joining.client_id}-{state.new_id()}"
         if joining.api_version >= KNOWN_MEMBER_ID_SINCE:
             group.pending_join.add(member_id)
             decision.schedule(session_key(group.group_id, member_id), request.session_timeout_ms)
@@ -132,7 +131,7 @@ def _add_member(state: ShardState, group: ClassicGroup, joining: Joining, member
     member = Member(
         member_id=member_id,
         instance_id=request.group_instance_id,
-        client_id=joining.client_id or "",
+        client_id=joining.client_id,
         client_host=joining.client_host,
         rebalance_timeout_ms=request.rebalance_timeout_ms,
         session_timeout_ms=request.session_timeout_ms,

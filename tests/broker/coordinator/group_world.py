@@ -176,6 +176,7 @@ class World:
         self.offsets_topic = MemoryOffsetsTopic()
         self.topics = FixedTopics(**(topics or {"t": 3}))
         self.ids = count(1)
+        self.id_format = "id{}"
         self.addresses = AddressBook()
         self.addresses.add(1, Endpoint("PLAINTEXT", "PLAINTEXT", "127.0.0.1", 9092, None))
         self.coordinator = self.new_coordinator()
@@ -186,7 +187,7 @@ class World:
         return coordinator
 
     def new_id(self) -> str:
-        return f"id{next(self.ids)}"
+        return self.id_format.format(next(self.ids))
 
     def restart(self) -> None:
         """As after a kill: only the logs are left."""
