@@ -1,0 +1,59 @@
+package compat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.Properties;
+import java.util.concurrent.ConcurrentHashMap;
+import org.apache.kafka.common.serialization.Serdes;
+import org.apache.kafka.common.utils.Bytes;
+import org.apache.kafka.streams.KafkaStreams;
+import org.apache.kafka.streams.StreamsBuilder;
+import org.apache.kafka.streams.StreamsConfig;
+import org.apache.kafka.streams.kstream.Grouped;
+import org.apache.kafka.streams.kstream.Materialized;
+import org.apache.kafka.streams.kstream.Produced;
+import org.apache.kafka.streams.state.KeyValueStore;
+
+/** streams.*: a word count from topic "input" to topic "output" (word, count as text). */
+final class Streams {
+    private final Map<String, KafkaStreams> running = new ConcurrentHashMap<>();
+
+    void register(Map<String, Driver.Operation> operations) {
+        operations.put("streams.start", this::start);
+        operations.put("streams.state", a -> running.get(a.get("lane").asText()).state().toString());
+        operations.put("streams.close", a -> {
+            KafkaStreams streams = running.remove(a.get("lane").asText());
+            if (streams == null) {
+                return true;
+            }
+            boolean closed = streams.close(Duration.ofSeconds(20));
+            streams.cleanUp();
+            return closed;
+        });
+    }
+
+    private Object start(JsonNode a) throws Exception {
+        Properties config = new Properties();
+        config.put(StreamsConfig.DEFAULT_KEY_SERDE_CLASS_CONFIG, Serdes.StringSerde.class);
+        config.put(StreamsConfig.DEFAULT_VALUE_SERDE_CLASS_CONFIG, Serdes.StringSerde.class);
+        config.putAll(Values.properties(a.get("config")));
+        StreamsBuilder builder = new StreamsBuilder();
+        builder.<String, String>stream(a.get("input").asText())
+                .flatMapValues(line -> Arrays.asList(line.toLowerCase().split("\\s+")))
+                .groupBy((key, word) -> word, Grouped.with(Serdes.String(), Serdes.String()))
+                .count(Materialized.<String, Long, KeyValueStore<Bytes, byte[]>>as("counts"))
+                .toStream()
+                .mapValues(count -> Long.toString(count))
+                .to(a.get("output").asText(), Produced.with(Serdes.String(), Serdes.String()));
+        KafkaStreams streams = new KafkaStreams(builder.build(), config);
+        running.put(a.get("lane").asText(), streams);
+        streams.start();
+        long end = System.nanoTime() + 30_000_000_000L;
+        while (streams.state() != KafkaStreams.State.RUNNING && System.nanoTime() < end) {
+            Thread.sleep(20);
+        }
+        return streams.state().toString();
+    }
+}

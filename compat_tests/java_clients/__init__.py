@@ -1,0 +1,1 @@
+"""Kafka's own Java clients and tools against the target."""
