@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import define
 
@@ -13,12 +13,14 @@ from broker.clock import Clock
 from broker.config.broker_config import BrokerConfig
 from broker.config.definitions import client_metrics_definitions
 from broker.context import RequestContext
-from broker.controller.controller import Controller
 from broker.controller.ports import RESOURCE_CLIENT_METRICS
 from kwire import uuids
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
 from kwire.records.crc import crc32c
+
+if TYPE_CHECKING:
+    from broker.controller.controller import Controller
 
 _ALL_METRICS: Final = "*"
 _DEFAULT_INTERVAL_MS: Final = 300_000

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from broker.config.broker_config import BrokerConfig
 from broker.config.definitions import broker_definitions
@@ -25,7 +25,6 @@ from broker.config.describe import (
 from broker.config.dynamic import validate_broker_change
 from broker.config.loggers import DELETE, SET, LevelChange, Loggers
 from broker.config.values import ConfigType, InvalidConfigError
-from broker.controller.controller import Controller
 from broker.controller.decisions.configs import AlterOp
 from broker.controller.image import ImageChange
 from broker.controller.names import name_problem
@@ -39,6 +38,9 @@ from broker.controller.ports import (
 )
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
+
+if TYPE_CHECKING:
+    from broker.controller.controller import Controller
 
 log = logging.getLogger("kwire.config")
 

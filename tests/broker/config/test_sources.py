@@ -1,0 +1,78 @@
+"""Settings of a start from every source, and what a person is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from broker.config.sources import SettingsError, nearest_setting, read_properties, resolve
+
+
+def test_later_sources_win() -> None:
+    found = resolve(
+        {"num.partitions": "2", "num.io.threads": "2", "num.network.threads": "2"},
+        {"KAFKA_NUM_IO_THREADS": "3", "KAFKA_NUM_NETWORK_THREADS": "3", "KAFKA_HEAP_OPTS": "-Xmx1G"},
+        {"num.network.threads": "4"},
+    )
+    config = found.config
+    assert [config.get(f"num.{name}") for name in ("partitions", "io.threads", "network.threads")] == [2, 3, 4]
+    assert found.warnings == []
+
+
+def test_log_dir_from_a_stronger_source_wins_over_log_dirs() -> None:
+    assert resolve({"log.dirs": "/a"}, {"KAFKA_LOG_DIR": "/b"}, {}).config.log_dirs == ["/b"]
+
+
+def test_an_unknown_setting_is_warned_of_with_the_nearest() -> None:
+    warnings = resolve({"num.partition": "3", "zzz": "1", "zookeeper.connect": "x"}, {}, {}).warnings
+    assert warnings == [
+        "num.partition is not a known setting and has no effect; did you mean num.partitions?",
+        "zzz is not a known setting and has no effect",
+        "zookeeper.connect is not a setting of Kafka 4 any more and has no effect: there is no ZooKeeper",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("num.partition", "num.partitions"),
+        ("auto_create_topics_enable", "auto.create.topics.enable"),
+        ("log.retention.hour", "log.retention.hours"),
+        ("advertised.listener", "advertised.listeners"),
+        ("listener.name.plain.ssl.keystore.loc", "listener.name.plain.ssl.keystore.location"),
+        ("completely.different", None),
+    ],
+)
+def test_nearest(name: str, nearest: str | None) -> None:
+    assert nearest_setting(name) == nearest
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"num.partitions": "0"}, "num.partitions=0: Value must be at least 1; allowed: a whole number, at least 1"),
+        ({"compression.type": "zip"}, "compression.type=zip: "),
+        ({"log.retention.hours": "x"}, "log.retention.hours=x: Not a number of type INT; allowed: a whole number"),
+        ({"process.roles": "controller"}, "process.roles=controller: kwire is broker and controller in one"),
+        ({"authorizer.class.name": "x.Y"}, "authorizer.class.name=x.Y: kwire has no authorizer yet"),
+        ({"listeners": "SASL_SSL://:1"}, "kwire has no SASL yet"),
+    ],
+)
+def test_a_bad_value_stops_and_says_what_is_allowed(settings: dict[str, str], text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        resolve(settings, {}, {})
+    assert text in str(caught.value)
+
+
+def test_settings_of_plugins_are_not_warned_of() -> None:
+    assert resolve({"rsm.config.chunk.size": "1", "config.providers.file.class": "x"}, {}, {}).warnings == []
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_properties(tmp_path / "missing")
+    bad = tmp_path / "bad"
+    bad.write_text("a=\\u1")
+    with pytest.raises(SettingsError, match="line 1"):
+        read_properties(bad)
