@@ -77,7 +77,7 @@ def load(
         storage.mkdir(directory)
         new_directories = [directory, directory.rsplit("/", 1)[0]]
     names = _remove_leftovers(storage, directory, config, now_ms)
-    segments = _open_segments(storage, directory, names, config, now_ms)
+    segments, without_indexes = _open_segments(storage, directory, names, config, now_ms)
     epochs, epochs_missing = LeaderEpochs.load(storage, directory)
     snapshots = ProducerSnapshots(
         storage, directory, [file.offset for file in names if file.suffix == PRODUCER_SNAPSHOT]
@@ -85,17 +85,20 @@ def load(
     loader = _Loader(storage, config, segments, epochs, producers, snapshots, now_ms)
 
     if clean_shutdown and not after_failure:
-        damaged = [s.base_offset for s in segments if _indexes_missing(storage, s)]
-        recover_from = min(damaged) if damaged else None
+        recover_from = min(without_indexes) if without_indexes else None
     else:
         if after_failure:
             for segment in segments:
                 segment.file.opened().drop_cache()
         # the segment that ends at the recovery point may have been active when it was synced, its indexes not
         recover_from = max(recovery_point - 1, 0)
+        trusted = segments.floor(recover_from)
         for segment in segments:
-            if segment.base_offset < recover_from and _indexes_missing(storage, segment):
+            if trusted is None or segment.base_offset >= trusted.base_offset:
+                break
+            if segment.base_offset in without_indexes or not _indexes_fit(segment):
                 recover_from = segment.base_offset
+                break
     if recover_from is not None and len(segments):
         loader.recover(recover_from, recovery_point)
     if len(segments):
@@ -200,13 +203,14 @@ def _remove_leftovers(storage: Storage, directory: str, config: LogConfig, now_m
 
 def _open_segments(
     storage: Storage, directory: str, names: list[OffsetFile], config: LogConfig, now_ms: int
-) -> Segments:
-    """A segment for every ``.log``; indexes without one are removed."""
+) -> tuple[Segments, set[int]]:
+    """A segment for every ``.log``, and those that lack an index; indexes without a log are removed."""
     logs = {file.offset for file in names if file.suffix == LOG}
     with_transactions = {file.offset for file in names if file.suffix == TRANSACTION_INDEX}
     for file in names:
         if file.suffix in (OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX) and file.offset not in logs:
             remove_if_exists(storage, f"{directory}/{offset_name(file.offset, file.suffix)}")
+    without_indexes: set[int] = set()
     segments = Segments()
     for base_offset in sorted(logs):
         segments.add(
@@ -220,11 +224,29 @@ def _open_segments(
                 created_ms=now_ms,
             )
         )
-    return segments
+    for suffix in (OFFSET_INDEX, TIME_INDEX):
+        without_indexes |= logs - {file.offset for file in names if file.suffix == suffix}
+    return segments, without_indexes
 
 
-def _indexes_missing(storage: Storage, segment: Segment) -> bool:
-    return not (storage.exists(segment.offset_index.file.path) and storage.exists(segment.time_index.file.path))
+def _indexes_fit(segment: Segment) -> bool:
+    """Whether the last entries of a segment's indexes name batches that are there.
+
+    Indexes below the recovery point were synced, unless they were being made anew when the machine stopped.
+    """
+    timestamp, offset = segment.time_index.last_timestamp, segment.time_index.last_offset
+    if timestamp >= 0:
+        span = segment.search(offset)
+        header = None if span is None else next(segment.headers(span.position), None)
+        if header is None or header.last_offset != offset or header.max_timestamp != timestamp:
+            return False
+    elif segment.first_timestamp >= 0:
+        return False
+    if not segment.offset_index.entries:
+        return True
+    position = segment.offset_index.lookup(segment.base_offset + MAX_RELATIVE_OFFSET)
+    header = next(segment.headers(position), None)
+    return header is not None and header.last_offset == segment.offset_index.last_offset
 
 
 def _epochs_from_batches(segments: Segments, epochs: LeaderEpochs) -> None:
@@ -352,15 +374,18 @@ class _Loader:
                 if number:
                     self.snapshots.remove(base)
                     self.snapshots.take(self.producers, base)
-                expected = self._recover_segment(segment)
+                expected = self._recover_segment(segment, recovery_point)
             if hole or self.truncated_bytes:
                 self.drop(todo[number if hole else number + 1 :])
                 break
         self.recovered_to = expected
         self.producers.end_offset = expected
 
-    def _recover_segment(self, segment: Segment) -> int:
-        """Check and index one segment; the offset after its last sound batch."""
+    def _recover_segment(self, segment: Segment, recovery_point: int) -> int:
+        """Check and index one segment; the offset after its last sound batch.
+
+        Below the recovery point the new indexes are synced: next time they will be believed.
+        """
         segment.begin_rebuild()
         interval = self.config.index_interval_bytes
         next_offset = segment.base_offset
@@ -382,6 +407,10 @@ class _Loader:
             segment.file.opened().truncate(end)
             segment.size = end
         segment.close_for_appends()
+        if next_offset <= recovery_point:
+            for file in segment.files():
+                file.opened().sync()
+            self.storage.sync_dir(segment.file.path.rpartition("/")[0])
         return next_offset
 
     def drop(self, segments: list[Segment]) -> None:
