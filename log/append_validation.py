@@ -27,17 +27,24 @@ from attrs import define
 from kwire.error_codes import ErrorCode
 from kwire.errors import CorruptRecordsError
 from kwire.records.batch import (
+    ATTRIBUTES_POSITION,
+    CODEC_MASK,
+    CONTROL_FLAG,
     HEADER,
     HEADER_SIZE,
+    LOG_APPEND_TIME_FLAG,
     LOG_OVERHEAD,
+    NO_PRODUCER_ID,
+    NO_TIMESTAMP,
+    OFFSET_LENGTH_EPOCH,
     BatchHeader,
     TimestampType,
-    patch_base_offset_and_epoch,
     patch_max_timestamp,
     verify_crc,
 )
 from kwire.records.builder import RecordBatchBuilder
 from kwire.records.compression import Codec, decompress
+from kwire.records.crc import crc32c
 from kwire.records.record import iter_record_bytes
 from log.append_errors import RecordsRejectedError
 from log.config import LogConfig
@@ -49,6 +56,9 @@ _MIN_RECORD_SIZE = 14
 _MAGIC_2_FIELDS = 27
 """A batch must reach past lastOffsetDelta to be looked at, else Kafka fails on it."""
 UNPACKED_LIMIT = 1 << 30
+_MIN_INT64 = -(1 << 63)
+_MAX_INT64 = (1 << 63) - 1
+_CODECS = {"uncompressed": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 
 
 class AppendOrigin(Enum):
@@ -118,14 +128,39 @@ def validate_append(
 
     `partition` is "topic-index", for messages. RecordsRejectedError: refused, nothing was changed that matters.
     """
-    header = _checked_header(records, config, partition, leader_epoch, origin)
-    if origin is AppendOrigin.CLIENT:
-        _check_client_batch(header, partition)
-    source = Codec(header.attributes & 0x07)
-    target = _target_codec(config, source)
-    if target is source or (source is Codec.NONE and header.is_control):
+    header = _sound_header(records, config) if origin is AppendOrigin.CLIENT else None
+    if header is None:
+        header = _checked_header(records, config, partition, leader_epoch, origin)
+        if origin is AppendOrigin.CLIENT:
+            _check_client_batch(header, partition)
+    source = header.attributes & CODEC_MASK
+    topic_codec = config.compression_type
+    target = source if topic_codec == "producer" else _CODECS[topic_codec]
+    if target == source or (source == 0 and header.is_control):
         return _keep(records, header, config, partition, next_offset, leader_epoch, now_ms, source, target)
-    return _pack_anew(records, header, config, partition, next_offset, leader_epoch, now_ms, source, target, origin)
+    return _pack_anew(
+        records, header, config, partition, next_offset, leader_epoch, now_ms, source, Codec(target), origin
+    )
+
+
+def _sound_header(records: memoryview, config: LogConfig) -> BatchHeader | None:
+    """The header of a client's batch that has nothing wrong with it; None where the long way must say what."""
+    size = len(records)
+    if size < HEADER_SIZE or size > config.max_message_bytes:
+        return None
+    header = BatchHeader(0, *HEADER.unpack_from(records))
+    if (
+        header.base_offset == 0
+        and header.batch_length == size - LOG_OVERHEAD
+        and header.magic == 2
+        and header.last_offset_delta + 1 == header.record_count > 0
+        and not header.attributes & CONTROL_FLAG
+        and header.attributes & CODEC_MASK <= Codec.ZSTD
+        and (header.producer_id == NO_PRODUCER_ID or header.base_sequence >= 0)
+        and crc32c(records[ATTRIBUTES_POSITION:]) == header.crc
+    ):
+        return header
+    return None
 
 
 def _batch_sizes(records: memoryview) -> list[int]:
@@ -235,58 +270,71 @@ def _check_client_batch(header: BatchHeader, partition: str) -> None:
         )
 
 
-def _target_codec(config: LogConfig, source: Codec) -> Codec:
-    name = config.compression_type
-    if name == "producer":
-        return source
-    return Codec.NONE if name == "uncompressed" else Codec[name.upper()]
-
-
-def _rules(header: BatchHeader, config: LogConfig, partition: str, now_ms: int) -> WalkRules:
-    return WalkRules(
-        partition=partition,
-        base_offset=header.base_offset,
-        base_timestamp=header.base_timestamp,
-        append_time=header.max_timestamp if header.timestamp_type is TimestampType.LOG_APPEND_TIME else None,
-        require_keys=config.compact,
-        create_time=not config.log_append_time,
-        now_ms=now_ms,
-        before_max_ms=config.message_timestamp_before_max_ms,
-        after_max_ms=config.message_timestamp_after_max_ms,
-    )
-
-
-def _unpacked(records: memoryview, header: BatchHeader, codec: Codec) -> memoryview | bytes | bytearray:
-    body = records[HEADER_SIZE : header.size]
-    if codec is Codec.NONE or header.record_count == 0:
+def _unpacked(records: memoryview, header: BatchHeader, codec: int) -> memoryview | bytes | bytearray:
+    body = records[HEADER_SIZE : header.batch_length + LOG_OVERHEAD]
+    if codec == 0 or header.record_count == 0:
         return body
     try:
-        return decompress(codec, body, limit=UNPACKED_LIMIT)
+        return decompress(Codec(codec), body, limit=UNPACKED_LIMIT)
     except CorruptRecordsError as error:
         raise RecordsRejectedError(ErrorCode.UNKNOWN_SERVER_ERROR, str(error)) from None
 
 
-def _walk(body: memoryview | bytes | bytearray, header: BatchHeader, rules: WalkRules, framing: Framing) -> Walk:
+def _largest_timestamp(
+    body: memoryview | bytes | bytearray,
+    header: BatchHeader,
+    config: LogConfig,
+    partition: str,
+    now_ms: int,
+    framing: Framing,
+    *,
+    offsets_must_follow: bool,
+) -> int:
+    """Walk the records; RecordsRejectedError if there is anything to say against them."""
+    create_time = not config.log_append_time
+    has_append_time = header.attributes & LOG_APPEND_TIME_FLAG != 0
+    if not has_append_time and header.base_offset == 0:
+        lowest, highest = _MIN_INT64, _MAX_INT64
+        if create_time:
+            lowest = max(lowest, now_ms - config.message_timestamp_before_max_ms)
+            highest = min(highest, now_ms + config.message_timestamp_after_max_ms)
+        largest = walk_regular(body, header.record_count, header.base_timestamp, lowest, highest, config.compact)
+        if largest is not None:
+            return largest
     if header.record_count < 0:
         raise invalid_record(f"Found invalid record count {header.record_count} in magic v2 batch")
-    walk = walk_regular(body, header.record_count, rules)
-    if walk is None:
-        walk = walk_records(body, header.record_count, rules, framing)
+    rules = WalkRules(
+        partition=partition,
+        base_offset=header.base_offset,
+        base_timestamp=header.base_timestamp,
+        append_time=header.max_timestamp if has_append_time else None,
+        require_keys=config.compact,
+        create_time=create_time,
+        now_ms=now_ms,
+        before_max_ms=config.message_timestamp_before_max_ms,
+        after_max_ms=config.message_timestamp_after_max_ms,
+    )
+    walk = walk_records(body, header.record_count, rules, framing)
     if walk.errors:
-        _refuse(walk)
-    return walk
+        raise _refusal(walk)
+    if offsets_must_follow and not walk.offsets_follow:
+        # Kafka then means to pack the batch anew, from records whose keys and values it has skipped, and fails.
+        raise RecordsRejectedError(
+            ErrorCode.UNKNOWN_SERVER_ERROR, "the offsets of a compressed batch do not follow one another"
+        )
+    return walk.max_timestamp
 
 
-def _refuse(walk: Walk) -> None:
+def _refusal(walk: Walk) -> RecordsRejectedError:
     """The collected errors as one refusal  (Kafka: LogValidator.processRecordErrors)."""
     if walk.invalid_timestamps:
-        raise RecordsRejectedError(
+        return RecordsRejectedError(
             ErrorCode.INVALID_TIMESTAMP,
             "One or more records have been rejected due to invalid timestamp",
             walk.errors,
         )
     shown = ", ".join(f"RecordError(batchIndex={index}, message='{message}')" for index, message in walk.errors[:3])
-    raise RecordsRejectedError(
+    return RecordsRejectedError(
         ErrorCode.INVALID_RECORD,
         f"One or more records have been rejected due to {len(walk.errors)} record errors in total, and only showing "
         f"the first three errors at most: [{shown}]",
@@ -302,46 +350,39 @@ def _keep(
     next_offset: int,
     leader_epoch: int,
     now_ms: int,
-    source: Codec,
-    target: Codec,
+    source: int,
+    target: int,
 ) -> ValidatedAppend:
     """The batch as it came, with offsets, epoch and max timestamp put right in place."""
     body = _unpacked(records, header, source)
-    compressed_path = source is not Codec.NONE or target is not Codec.NONE
-    framing = Framing.PLAIN if source is Codec.NONE else Framing.SKIMMED
-    walk = _walk(body, header, _rules(header, config, partition, now_ms), framing)
-    if compressed_path and not walk.offsets_follow:
-        # Kafka then means to pack the batch anew, from records whose keys and values it has skipped, and fails.
-        raise RecordsRejectedError(
-            ErrorCode.UNKNOWN_SERVER_ERROR, "the offsets of a compressed batch do not follow one another"
-        )
-    data = records[: header.size]
-    if data.readonly:
-        data = memoryview(bytearray(data))
+    compressed_path = source != 0 or target != 0
+    framing = Framing.SKIMMED if source else Framing.PLAIN
+    largest = _largest_timestamp(body, header, config, partition, now_ms, framing, offsets_must_follow=compressed_path)
+    data = records
+    if data.readonly or len(data) != header.batch_length + LOG_OVERHEAD:
+        data = data[: header.batch_length + LOG_OVERHEAD]
+        if data.readonly:
+            data = memoryview(bytearray(data))
     last_offset = next_offset + header.record_count - 1
-    base_offset = last_offset - header.last_offset_delta
-    log_append_time = config.log_append_time
-    max_timestamp = now_ms if log_append_time else walk.max_timestamp
-    patch_base_offset_and_epoch(data, 0, base_offset, leader_epoch)
-    header.base_offset = base_offset
+    header.base_offset = last_offset - header.last_offset_delta
     header.partition_leader_epoch = leader_epoch
-    patch_max_timestamp(
+    OFFSET_LENGTH_EPOCH.pack_into(data, 0, header.base_offset, header.batch_length, leader_epoch)
+    log_append_time = config.log_append_time
+    if log_append_time:
+        largest = now_ms
+        patch_max_timestamp(data, header, TimestampType.LOG_APPEND_TIME, largest)
+    elif largest != header.max_timestamp or header.attributes & LOG_APPEND_TIME_FLAG:
+        patch_max_timestamp(data, header, TimestampType.CREATE_TIME, largest)
+    return ValidatedAppend(
         data,
         header,
-        TimestampType.LOG_APPEND_TIME if log_append_time else TimestampType.CREATE_TIME,
-        max_timestamp,
-    )
-    has_timestamp = compressed_path or max_timestamp != -1
-    return ValidatedAppend(
-        data=data,
-        header=header,
-        first_offset=next_offset,
-        last_offset=last_offset,
-        record_count=header.record_count,
-        max_timestamp=max_timestamp,
-        offset_of_max_timestamp=last_offset if has_timestamp else -1,
-        log_append_time_ms=now_ms if log_append_time else -1,
-        packed_anew=False,
+        next_offset,
+        last_offset,
+        header.record_count,
+        largest,
+        last_offset if compressed_path or largest != NO_TIMESTAMP else -1,
+        now_ms if log_append_time else -1,
+        False,
     )
 
 
@@ -353,14 +394,14 @@ def _pack_anew(
     next_offset: int,
     leader_epoch: int,
     now_ms: int,
-    source: Codec,
+    source: int,
     target: Codec,
     origin: AppendOrigin,
 ) -> ValidatedAppend:
     """A new batch of the same records in the topic's codec, at consecutive offsets."""
     body = memoryview(_unpacked(records, header, source))
-    framing = Framing.PLAIN if source is Codec.NONE else Framing.FULL
-    _walk(body, header, _rules(header, config, partition, now_ms), framing)
+    framing = Framing.FULL if source else Framing.PLAIN
+    _largest_timestamp(body, header, config, partition, now_ms, framing, offsets_must_follow=False)
     log_append_time = config.log_append_time
     builder = RecordBatchBuilder(
         base_offset=next_offset,
@@ -393,7 +434,7 @@ def _pack_anew(
         last_offset=builder.last_offset,
         record_count=builder.record_count,
         max_timestamp=builder.max_timestamp,
-        offset_of_max_timestamp=builder.last_offset if builder.max_timestamp != -1 else -1,
+        offset_of_max_timestamp=builder.last_offset if builder.max_timestamp != NO_TIMESTAMP else -1,
         log_append_time_ms=now_ms if log_append_time else -1,
         packed_anew=True,
     )

@@ -23,7 +23,7 @@ from sys import byteorder
 from typing import Final
 
 from kwire.records.varint import read_varint, read_varlong
-from log.record_walk import NO_TIMESTAMP, Walk, WalkRules
+from log.record_walk import NO_TIMESTAMP
 
 _MIN_RUN: Final = 6
 """Records of one shape that make a run worth its start."""
@@ -78,22 +78,26 @@ _EVEN_CONTINUED_UP_TO: Final = tuple(bytes(range(128, byte + 1, 2)) for byte in 
 _CONTINUED: Final = bytes(range(128, 256))
 
 
-def walk_regular(data: bytes | bytearray | memoryview, count: int, rules: WalkRules) -> Walk | None:
-    """Walk `count` records that fill `data`: None where anything is out of the ordinary."""
-    base_timestamp = rules.base_timestamp
-    if rules.append_time is not None or rules.base_offset != 0 or count < 1:
-        return None
-    lowest, highest = -(1 << 63), (1 << 63) - 1
-    if rules.create_time:
-        lowest = max(lowest, rules.now_ms - rules.before_max_ms)
-        highest = min(highest, rules.now_ms + rules.after_max_ms)
-    if not lowest <= base_timestamp <= highest:
+def walk_regular(
+    data: bytes | bytearray | memoryview,
+    count: int,
+    base_timestamp: int,
+    lowest: int,
+    highest: int,
+    require_keys: bool,
+) -> int | None:
+    """Walk `count` records that fill `data`; the largest timestamp, or None where anything is out of the ordinary.
+
+    Not None means: `walk_records` finds nothing to object to, this largest timestamp, and each offset delta to be the
+    record's index. `lowest` and `highest` are the bounds of the timestamps.
+    """
+    if not lowest <= base_timestamp <= highest or count < 1:
         return None
     size = len(data)
     if isinstance(data, memoryview) and size < count * _COPY_BELOW:
         data = bytes(data)
     try:
-        bounds = _walk(data, size, count, rules.require_keys)
+        bounds = _walk(data, size, count, require_keys)
     except (IndexError, ValueError):
         return None
     if bounds is None:
@@ -101,7 +105,8 @@ def walk_regular(data: bytes | bytearray | memoryview, count: int, rules: WalkRu
     smallest, largest = bounds
     if base_timestamp + smallest < lowest or base_timestamp + largest > highest:
         return None
-    return Walk(max(NO_TIMESTAMP, base_timestamp + largest))
+    largest += base_timestamp
+    return largest if largest > NO_TIMESTAMP else NO_TIMESTAMP
 
 
 def _walk(data: bytes | bytearray | memoryview, size: int, count: int, require_keys: bool) -> tuple[int, int] | None:

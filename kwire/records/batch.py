@@ -40,6 +40,8 @@ NO_SEQUENCE = -1
 NO_TIMESTAMP = -1
 NO_LEADER_EPOCH = -1
 
+OFFSET_LENGTH_EPOCH = Struct(">qii")
+"""What a broker writes anew, with the length between."""
 _INT64 = Struct(">q")
 _INT32 = Struct(">i")
 _LENGTH_AND_EPOCH_MAGIC = Struct(">iib")

@@ -35,20 +35,28 @@ def exact(body: bytes, count: int, rules: WalkRules, framing: Framing) -> Walk |
         return error
 
 
+def regular(body: bytes | memoryview, count: int, rules: WalkRules) -> Walk | None:
+    """The cheap walk, called with what the rules say."""
+    lowest, highest = -(1 << 63), (1 << 63) - 1
+    if rules.create_time:
+        lowest = max(lowest, rules.now_ms - rules.before_max_ms)
+        highest = min(highest, rules.now_ms + rules.after_max_ms)
+    largest = walk_regular(body, count, rules.base_timestamp, lowest, highest, rules.require_keys)
+    return None if largest is None else Walk(largest)
+
+
 def check(body: bytes, count: int, rules: WalkRules) -> Walk | None:
     """The cheap walk's answer, once it is known to be the exact one's, for each framing and kind of memory."""
-    cheap = walk_regular(body, count, rules)
-    assert walk_regular(memoryview(body), count, rules) == cheap
+    cheap = regular(body, count, rules)
+    assert regular(memoryview(body), count, rules) == cheap
     if cheap is not None:
         for framing in Framing:
             assert exact(body, count, rules, framing) == cheap
-        assert not cheap.errors
-        assert cheap.offsets_follow
     return cheap
 
 
 def check_plain(body: bytes, count: int, rules: WalkRules) -> None:
-    cheap = walk_regular(body, count, rules)
+    cheap = regular(body, count, rules)
     assert cheap is None or exact(body, count, rules, Framing.PLAIN) == cheap
 
 
@@ -179,9 +187,9 @@ def test_timestamp_columns(first: int, deltas: list[int], size: int) -> None:
 def test_large_batch_crosses_every_offset_width() -> None:
     body = b"".join(record(index, index // 50, b"0123456789") for index in range(20_000))
     header = BatchHeader.peek(build([(None, b"", [], 0, 1)]))
-    cheap = walk_regular(body, 20_000, rules(header))
+    cheap = regular(body, 20_000, rules(header))
     assert cheap is not None
     assert cheap.max_timestamp == BASE + 399
     wrong = body.replace(record(16_500, 330, b"0123456789"), record(16_501, 330, b"0123456789"))
     assert wrong != body
-    assert walk_regular(wrong, 20_000, rules(header)) is None
+    assert regular(wrong, 20_000, rules(header)) is None
