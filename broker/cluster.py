@@ -138,7 +138,7 @@ class Cluster:
     def _open_locked(self) -> None:
         manager, config, clock = self.manager, self.config, self.clock
         cluster_id = manager.identify(
-            cluster_id=config.get_text("cluster.id") if "cluster.id" in config.definitions else None,
+            cluster_id=config.get_text("kwire.cluster.id"),
             node_id=self.node_id,
             new_cluster_id=lambda: uuids.to_string(self._new_uuid()),
             date=datetime.fromtimestamp(clock.now_ms() / 1000, UTC).strftime("%a %b %d %H:%M:%S UTC %Y"),

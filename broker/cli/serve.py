@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from broker.cli.logs import configure_logging
-from broker.config.sources import ResolvedSettings, SettingsError, read_properties, resolve
+from broker.config.sources import ResolvedSettings, SettingsError, explained, read_properties, resolve
+from broker.config.values import InvalidConfigError
 from broker.start_error import StartError
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _run_until_stopped(config: BrokerConfig, options: ServeOptions) -> None:
         if options.ready_file is not None:
             options.ready_file.unlink(missing_ok=True)
 
-    trio.run(main, strict_exception_groups=False)
+    trio.run(main)
 
 
 async def _watch_signals(stop: trio.Event, options: ServeOptions) -> None:
@@ -183,6 +184,8 @@ def _reason(error: BaseException) -> str | None:
         return reasons[0] if reasons and None not in reasons else None
     if isinstance(error, StartError | SettingsError):
         return str(error)
+    if isinstance(error, InvalidConfigError):
+        return explained(error)
     if isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
         return str(error)
     return None

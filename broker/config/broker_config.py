@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from broker.config.definitions import ConfigDefinition, broker_definitions, dynamic_only_definitions, topic_definitions
+from broker.config.definitions import (
+    ConfigDefinition,
+    broker_definitions,
+    dynamic_only_definitions,
+    own_definitions,
+    topic_definitions,
+)
 from broker.config.listeners import Listener, resolve_listeners
 from broker.config.synonyms import MILLISECONDS, base_name, broker_synonyms
 from broker.config.topic_config import topic_values
@@ -57,7 +63,11 @@ class BrokerConfig:
         """What is known of the setting `name`, also as `listener.name.NAME.KEY`; None when nobody knows it."""
         found = self.definitions.get(name)
         if found is None:
-            found = self.definitions.get(base_name(name)) or dynamic_only_definitions().get(name)
+            found = (
+                self.definitions.get(base_name(name))
+                or dynamic_only_definitions().get(name)
+                or own_definitions().get(name)
+            )
         return found
 
     # -- values in force

@@ -155,6 +155,15 @@ def dynamic_only_definitions() -> Mapping[str, ConfigDefinition]:
 
 
 @cache
+def own_definitions() -> Mapping[str, ConfigDefinition]:
+    """Settings of kwire's that Kafka does not have; described only when set."""
+    return {
+        name: ConfigDefinition([name, "string", "(null)", "non-empty string", "low", "yes", "read-only", ""])
+        for name in ("kwire.cluster.id",)
+    }
+
+
+@cache
 def topic_definitions() -> Mapping[str, ConfigDefinition]:
     return _load("topic", {})
 

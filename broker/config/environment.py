@@ -52,9 +52,11 @@ def settings_from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The settings among the variables.
 
     As in the images, `listeners` follows from KAFKA_ADVERTISED_LISTENERS with every host replaced by 0.0.0.0 when
-    KAFKA_LISTENERS is not there.
+    KAFKA_LISTENERS is not there. CLUSTER_ID is the id a new directory gets (`kwire.cluster.id`).
     """
     found: dict[str, str] = {}
+    if environment.get("CLUSTER_ID"):
+        found["kwire.cluster.id"] = environment["CLUSTER_ID"]
     for variable, value in environment.items():
         if variable.startswith(_PREFIX) and variable not in _NOT_SETTINGS and variable not in _OF_SCRIPTS:
             name = variable[len(_PREFIX) :].lower().replace("_", ".").replace("...", "-").replace("..", "_")
@@ -64,8 +66,3 @@ def settings_from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     if advertised and not found.get("listeners"):
         found["listeners"] = _ADVERTISED_HOST.sub("://0.0.0.0:", advertised)
     return found
-
-
-def cluster_id_from_environment(environment: Mapping[str, str]) -> str | None:
-    """The cluster id the images format a new directory with (CLUSTER_ID); None when not given."""
-    return environment.get("CLUSTER_ID") or environment.get("KAFKA_CLUSTER_ID") or None

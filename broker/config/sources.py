@@ -91,11 +91,12 @@ def resolve(
             )
         _ = config.listeners
     except InvalidConfigError as error:
-        raise SettingsError(_explained(error)) from None
+        raise SettingsError(explained(error)) from None
     return ResolvedSettings(config, [text for name in merged if (text := _warning(config, name))])
 
 
-def _explained(error: InvalidConfigError) -> str:
+def explained(error: InvalidConfigError) -> str:
+    """A bad value for a person: `KEY=VALUE: what is wrong; allowed: what may be`. Secrets are not shown."""
     definition = broker_definitions().get(error.name) or broker_definitions().get(base_name(error.name))
     value = error.value
     if isinstance(value, list):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.config.environment import cluster_id_from_environment, settings_from_environment
+from broker.config.environment import settings_from_environment
 from broker.config.properties import PropertiesError, parse_properties
 
 
@@ -109,5 +109,6 @@ def test_listeners_follow_from_advertised_ones_as_in_the_images() -> None:
 
 
 def test_cluster_id_of_the_images() -> None:
-    assert cluster_id_from_environment({"CLUSTER_ID": "kIJ9Q0LzT2SgT6WmM8pOeA"}) == "kIJ9Q0LzT2SgT6WmM8pOeA"
-    assert cluster_id_from_environment({}) is None
+    assert settings_from_environment({"CLUSTER_ID": "kIJ9Q0LzT2SgT6WmM8pOeA"}) == {
+        "kwire.cluster.id": "kIJ9Q0LzT2SgT6WmM8pOeA"
+    }
