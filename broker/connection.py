@@ -11,7 +11,7 @@ import contextlib
 import logging
 import mmap
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from broker.deferred import Deferred
 from broker.dispatch import Answer, Dispatcher, MalformedRequestError, Refusal
@@ -66,6 +66,7 @@ class Connection:
         "context",
         "fd",
         "idle_sweeps",
+        "shape",
         "sock",
     )
 
@@ -80,6 +81,7 @@ class Connection:
         self.fd = self.sock.fileno()
         self.closed = False
         self.idle_sweeps = 0
+        self.shape: Any = None  # what a route's shortcut remembers of the last request
         self._backlog = b""  # received, not yet looked at
         self._frame_buffer: mmap.mmap | None = None  # of a frame that is still coming in
         self._frame: memoryview | None = None

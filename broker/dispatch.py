@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from attrs import define
 
@@ -47,6 +47,25 @@ HandlerResult = Any
 Handler = Callable[[Any, RequestContext], HandlerResult]
 
 
+class Shortcut(Protocol):
+    """A route's own way for requests that repeat, tried before the ordinary one."""
+
+    def handle(
+        self, frame: memoryview, connection: Connection, bound: BoundRoute
+    ) -> Answer | Deferred[Answer] | NotAlike:
+        """The answer, or NOT_ALIKE: nothing was done, the request goes the ordinary way."""
+
+    def learn(self, frame: memoryview, connection: Connection, bound: BoundRoute, request: Any) -> None:
+        """A request went the ordinary way and was taken."""
+
+
+class NotAlike:
+    """The request has to go the ordinary way."""
+
+
+NOT_ALIKE: Final = NotAlike()
+
+
 @define(slots=True)
 class BoundRoute:
     """One API in one version, ready to be called.
@@ -63,6 +82,7 @@ class BoundRoute:
     decode: Callable[[memoryview, int], Any]
     call: Handler
     encode: Callable[[Any], Any] | None = None
+    shortcut: Shortcut | None = None
 
 
 class Dispatcher:
@@ -86,6 +106,11 @@ class Dispatcher:
         bound = self._table.get(api_key << 16 | api_version)
         if bound is None:
             bound = self._bind(api_key, api_version)
+        shortcut = bound.shortcut
+        if shortcut is not None:
+            quick = shortcut.handle(frame, connection, bound)
+            if quick is not NOT_ALIKE:
+                return cast("Answer | Deferred[Answer]", quick)
         offset = 10
         client_id: str | None = None
         try:
@@ -105,6 +130,8 @@ class Dispatcher:
             raise MalformedRequestError(f"cannot read a {name} request of version {api_version}: {error}") from None
         context = RequestContext(connection.context, bound.api_key, bound.api_version, correlation_id, client_id)
         outcome = bound.call(request, context)
+        if shortcut is not None:
+            shortcut.learn(frame, connection, bound, request)
         if isinstance(outcome, Coroutine):
             outcome = start(outcome)
         if type(outcome) is Deferred:

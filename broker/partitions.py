@@ -210,6 +210,8 @@ class Partitions:
         self.open_log = open_log
         self.run_in_thread = run_in_thread
         self.fetch_max_bytes = fetch_max_bytes
+        # Grows whenever a partition is forgotten: who keeps a Partition has to look whether it still is the one.
+        self.generation = 0
         self._image = image
         self._by_name: dict[tuple[str, int], Partition] = {}
         self._by_id: dict[tuple[bytes, int], Partition] = {}
@@ -271,6 +273,7 @@ class Partitions:
                 self._forget(partition, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
 
     def _forget(self, partition: Partition, why: ErrorCode) -> None:
+        self.generation += 1
         del self._by_name[(partition.topic, partition.index)]
         del self._by_id[(partition.topic_id, partition.index)]
         partition.close(why)

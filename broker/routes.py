@@ -48,7 +48,8 @@ class Route:
 
     served: what is answered. advertised: what ApiVersions says (they differ for Produce, which Kafka advertises from
     0); None: answered but not advertised. handler: module below broker.handlers; its function has the module's name.
-    uses: the services the handler is called with, after the request and the context.
+    uses: the services the handler is called with, after the request and the context. shortcut: a class below
+    broker.handlers that is tried first, for requests that repeat.
     """
 
     api_key: ApiKey
@@ -56,6 +57,7 @@ class Route:
     advertised: VersionRange | None
     handler: str
     uses: tuple[Any, ...]
+    shortcut: str | None = None
     _bound: dict[int, BoundRoute] = field(factory=dict, init=False)
 
     @property
@@ -84,8 +86,15 @@ class Route:
                 flexible_response_header=flexible and self.api_key is not ApiKey.API_VERSIONS,
                 decode=codec.decoder(request_class(self.api_key), version),
                 call=self._with_services(),
+                shortcut=self._load_shortcut(),
             )
         return bound
+
+    def _load_shortcut(self) -> Any:
+        if self.shortcut is None:
+            return None
+        module, _, name = self.shortcut.rpartition(".")
+        return getattr(importlib.import_module(f"broker.handlers.{module}"), name)(*self.uses)
 
     def _with_services(self) -> Handler:
         handler = self.load_handler()
@@ -114,7 +123,12 @@ def request_class(api_key: ApiKey) -> type[Struct]:
 
 
 def route(
-    api_key: ApiKey, served: str, handler: str, uses: tuple[Any, ...] = (), advertised: str | None = "as served"
+    api_key: ApiKey,
+    served: str,
+    handler: str,
+    uses: tuple[Any, ...] = (),
+    advertised: str | None = "as served",
+    shortcut: str | None = None,
 ) -> Route:
     """A line of the table."""
     served_range = VersionRange.parse(served)
@@ -122,14 +136,21 @@ def route(
         advertised_range: VersionRange | None = served_range
     else:
         advertised_range = VersionRange.parse(advertised) if advertised else None
-    return Route(api_key, served_range, advertised_range, handler, uses)
+    return Route(api_key, served_range, advertised_range, handler, uses, shortcut)
 
 
 def routes(s: Services) -> list[Route]:
     """Every API this broker answers."""
     k = ApiKey
     return [
-        route(k.PRODUCE, "3-13", "records.produce", (s.partitions,), advertised="0-13"),
+        route(
+            k.PRODUCE,
+            "3-13",
+            "records.produce",
+            (s.partitions,),
+            advertised="0-13",
+            shortcut="records.produce_shape.ProduceShortcut",
+        ),
         route(k.FETCH, "4-18", "records.fetch", (s.partitions, s.fetch_sessions, s.clock)),
         route(k.LIST_OFFSETS, "1-11", "records.list_offsets", (s.partitions,)),
         route(k.METADATA, "0-13", "cluster.metadata", (s.controller, s.addresses)),

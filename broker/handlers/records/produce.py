@@ -49,6 +49,7 @@ def produce(
             response = topics[key] = TopicProduceResponse(name=topic.name, topic_id=topic.topic_id)
         for data in topic.partition_data:
             answer = PartitionProduceResponse(index=data.index, base_offset=-1)
+            partition = None
             try:
                 if by_id:
                     partition = partitions.get_by_id(topic.topic_id, data.index)
@@ -64,14 +65,11 @@ def produce(
                         raise ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
                 if partition.is_internal and ctx.client_id != _INTERNAL_WRITER:
                     raise ApiError(ErrorCode.INVALID_TOPIC_EXCEPTION)
-                last_offset = _append(request, partition, data.records, answer)
-            except RecordsRejectedError as error:
-                failed = True
-                _tell_rejected(error, partition, answer, ctx.api_version)
+                records = cast("memoryview | None", data.records)  # as decoded
+                last_offset = _append(request, partition, records, answer)
             except ApiError as error:
                 failed = True
-                answer.error_code = error.code
-                answer.error_message = error.message
+                answer = refused(data.index, partition, error)
             else:
                 if last_offset >= partition.high_watermark:
                     if waiting is None:
@@ -101,19 +99,17 @@ def _append(
     return info.last_offset
 
 
-def _tell_rejected(
-    error: RecordsRejectedError, partition: Partition | None, answer: PartitionProduceResponse, api_version: int
-) -> None:
-    """Which records were at fault (KIP-467)."""
-    answer.error_code = error.code
-    answer.error_message = error.message
-    if error.carries_log_start_offset and partition is not None:
-        answer.log_start_offset = partition.log_start_offset
-    if error.record_errors:
+def refused(index: int, partition: Partition | None, error: ApiError) -> PartitionProduceResponse:
+    """The answer for a partition whose batch was not taken, and which records were at fault (KIP-467)."""
+    answer = PartitionProduceResponse(index=index, error_code=error.code, base_offset=-1, error_message=error.message)
+    if isinstance(error, RecordsRejectedError):
+        if error.carries_log_start_offset and partition is not None:
+            answer.log_start_offset = partition.log_start_offset
         answer.record_errors = [
-            BatchIndexAndErrorMessage(batch_index=index, batch_index_error_message=message)
-            for index, message in error.record_errors
+            BatchIndexAndErrorMessage(batch_index=at, batch_index_error_message=message)
+            for at, message in error.record_errors
         ]
+    return answer
 
 
 def _is_transactional(records: memoryview | bytes) -> bool:
