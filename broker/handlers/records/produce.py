@@ -7,7 +7,7 @@ Several answers wait together; nothing is waited for in the usual case.
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from broker.context import RequestContext
 from broker.deferred import Deferred
