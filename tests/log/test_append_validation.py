@@ -173,7 +173,9 @@ class TestAccepted:
         data = builder.build()
         assert len(data) == 1_048_588
         append(data)
-        assert refused(changed(data, body=record(0, value=b"x" * 1_048_517)), ErrorCode.MESSAGE_TOO_LARGE)
+        assert refused(
+            changed(data, base_offset=0, body=record(0, value=b"x" * 1_048_516)), ErrorCode.MESSAGE_TOO_LARGE
+        )
 
     def test_trailing_part_of_a_batch_is_cut_off(self) -> None:
         data = batch()
