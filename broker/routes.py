@@ -200,7 +200,7 @@ def routes(s: Services) -> list[Route]:
         ),
         route(k.PUSH_TELEMETRY, "0", "telemetry.push_telemetry", (s.telemetry,), advertised=None),
         route(k.LIST_CONFIG_RESOURCES, "0-1", "configs.list_config_resources", (s.configs,)),
-        route(k.DESCRIBE_TOPIC_PARTITIONS, "0", "topics.describe_topic_partitions", (s.controller,)),
+        route(k.DESCRIBE_TOPIC_PARTITIONS, "0", "topics.describe_topic_partitions", (s.controller, s.addresses)),
     ]
 
 
