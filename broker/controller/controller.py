@@ -135,6 +135,14 @@ class Controller:
     def log_end_offset(self) -> int:
         return self._log.end_offset
 
+    @property
+    def high_watermark(self) -> int:
+        return self._log.high_watermark
+
+    def now_ms(self) -> int:
+        """The cluster's wall clock."""
+        return self._now_ms()
+
     # Topics
 
     async def create_topics(self, new_topics: Sequence[NewTopic], *, validate_only: bool = False) -> list[CreatedTopic]:

@@ -93,7 +93,7 @@ class Endpoint:
 
 @define(slots=True, frozen=True)
 class BrokerImage:
-    """One registered broker. epoch: the offset of its registration record."""
+    """One registered broker. epoch: the offset of the batch that registered it."""
 
     broker_id: int
     epoch: int
@@ -156,6 +156,8 @@ class ClusterImage:
         self.controllers: dict[int, ControllerImage] = {}
         self.features: dict[str, int] = {}
         self.next_producer_id = 0
+        # What others computed from the image, e.g. encoded answers: emptied when the image changes.
+        self.derived: dict[Any, Any] = {}
         self.reassigning: dict[bytes, set[int]] = {}
         self.other_records: list[r.Record] = []
         self._topics_by_name: dict[str, TopicImage] = {}
@@ -236,6 +238,8 @@ class ClusterImage:
         except KeyError:
             raise ImageError(f"a metadata record of unknown type {type(record).__name__}") from None
         self.revision += 1
+        if self.derived:
+            self.derived.clear()
         apply(self, record)
 
     def collect(self) -> ImageChange:

@@ -71,6 +71,10 @@ class MetadataLog(Protocol):
     def epoch(self) -> int:
         """The leader epoch that appended batches carry; 0 before the first election."""
 
+    @property
+    def high_watermark(self) -> int:
+        """Everything below this offset is durable."""
+
     def read_all(self) -> Iterator[tuple[int, Record]]:
         """Every data record with its offset, oldest first. Control records are left out."""
 

@@ -55,7 +55,7 @@ class Registration:
 
 
 def register(image: ClusterImage, registration: Registration, next_offset: int) -> Decision[int]:
-    """Register a broker, fenced; the answer is its epoch, the offset its record will have.
+    """Register a broker, fenced; the answer is its epoch, the offset at which this batch begins.
 
     Raises ApiError(DUPLICATE_BROKER_REGISTRATION) when it is registered and was not fenced since.
     """
@@ -67,12 +67,11 @@ def register(image: ClusterImage, registration: Registration, next_offset: int) 
             raise ApiError(ErrorCode.DUPLICATE_BROKER_REGISTRATION, f"Broker {broker_id} is registered and not fenced.")
         if before.epoch != registration.previous_epoch:
             records += _follow(image, broker_id, _held_by(broker_id), unclean=(broker_id,))
-    epoch = next_offset + len(records)
     records.append(
         RegisterBrokerRecord(
             broker_id=broker_id,
             incarnation_id=registration.incarnation_id,
-            broker_epoch=epoch,
+            broker_epoch=next_offset,
             end_points=[
                 BrokerEndpoint(name=e.name, host=e.host, port=e.port, security_protocol=e.security_protocol)
                 for e in registration.endpoints
@@ -86,7 +85,7 @@ def register(image: ClusterImage, registration: Registration, next_offset: int) 
             log_dirs=sorted(registration.directories),
         )
     )
-    return Decision(epoch, records)
+    return Decision(next_offset, records)
 
 
 def unfence(image: ClusterImage, broker_id: int) -> Decision[None]:

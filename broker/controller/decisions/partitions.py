@@ -129,7 +129,7 @@ def _reassign(image: ClusterImage, wanted: Reassignment, allow_factor_change: bo
             election = Election.UNCLEAN
     else:
         check_assignment(image, wanted.replicas, None)
-        factor = len(without(partition.replicas, partition.adding_replicas))
+        factor = len(without(partition.replicas, partition.removing_replicas))
         if not allow_factor_change and len(wanted.replicas) != factor:
             raise ApiError(
                 ErrorCode.INVALID_REPLICATION_FACTOR,

@@ -33,6 +33,10 @@ class MemoryLog:
         self.waiting: list[tuple[int, Deferred[None]]] = []
         self.fail_appends = False
 
+    @property
+    def high_watermark(self) -> int:
+        return self.waiting[0][0] - 1 if self.waiting else self.end_offset
+
     def read_all(self) -> Iterator[tuple[int, Record]]:
         for base, batch in self.batches:
             for offset, data in enumerate(batch, base):
