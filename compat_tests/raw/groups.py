@@ -114,6 +114,19 @@ def wait_for_coordinator(wire: Wire, group: str) -> None:
     eventually(lambda: described(wire, group), lambda g: g.error_code not in LOADING, "the group's coordinator")
 
 
+def warm_up(wire: Wire) -> None:
+    """Return when producer ids are given and all coordinators answer: what a client may see only of a new broker."""
+    wire.producer_id()
+    wire.ask("FindCoordinator", 3, key="warm-up", key_type=0)
+    wire.wait_for_topic("__consumer_offsets", 50)
+    groups = [f"warm-up-{number}" for number in range(1000)]  # some in each of the 50 partitions
+    eventually(
+        lambda: {g.error_code for g in wire.ask("DescribeGroups", 5, groups=groups).groups},
+        lambda errors: not errors.intersection(LOADING),
+        "the coordinators of all groups",
+    )
+
+
 def stable(wire: Wire, group: str, **fields: Any) -> Member:
     """The only member of a Stable group; its assignment is b"mine"."""
     member = Member(wire, group, **fields)
