@@ -154,10 +154,13 @@ class Dispatcher:
     def _answer(self, bound: BoundRoute, correlation_id: int, response: Any) -> Answer:
         if response is None or type(response) is Refusal:
             return response
-        encode = bound.encode
-        if encode is None:
-            encode = bound.encode = _encoder(bound, response)
-        body = encode(response)
+        if type(response) is bytes:  # a handler that keeps encoded answers
+            body: Any = response
+        else:
+            encode = bound.encode
+            if encode is None:
+                encode = bound.encode = _encoder(bound, response)
+            body = encode(response)
         if type(body) is bytes:
             if bound.flexible_response_header:
                 return _ANSWER_V1.pack(len(body) + 5, correlation_id, 0) + body

@@ -24,6 +24,7 @@ LATEST_TIERED: Final = -5
 EARLIEST_PENDING_UPLOAD: Final = -6
 _SINCE_VERSION: Final = {MAX_TIMESTAMP: 7, EARLIEST_LOCAL: 8, LATEST_TIERED: 9, EARLIEST_PENDING_UPLOAD: 11}
 _READ_COMMITTED: Final = 1
+_EPOCH_FROM: Final = 4
 
 
 def list_offsets(request: ListOffsetsRequest, ctx: RequestContext, partitions: Partitions) -> ListOffsetsResponse:
@@ -72,7 +73,10 @@ def _look_up(
     partition.check_leader_epoch(wanted.current_leader_epoch)
     found = _offset_for(partition, timestamp, request.isolation_level)
     return ListOffsetsPartitionResponse(
-        partition_index=wanted.partition_index, timestamp=found[0], offset=found[1], leader_epoch=found[2]
+        partition_index=wanted.partition_index,
+        timestamp=found[0],
+        offset=found[1],
+        leader_epoch=found[2] if ctx.api_version >= _EPOCH_FROM else -1,
     )
 
 
