@@ -133,29 +133,41 @@ def _run_until_stopped(config: BrokerConfig, options: ServeOptions) -> None:
 
     async def main() -> None:
         stop = trio.Event()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_watch_signals, stop, options)
+        with _stop_on_signals(stop, trio.lowlevel.current_trio_token(), options):
             await serve(config, on_ready=on_ready, stop=stop)
-            nursery.cancel_scope.cancel()
         if options.ready_file is not None:
             options.ready_file.unlink(missing_ok=True)
 
     trio.run(main)
 
 
-async def _watch_signals(stop: trio.Event, options: ServeOptions) -> None:
-    import trio
+@contextmanager
+def _stop_on_signals(stop: trio.Event, token: trio.lowlevel.TrioToken, options: ServeOptions) -> Iterator[None]:
+    """The first SIGTERM or SIGINT sets `stop`, a second one ends the process, whatever it is doing just then."""
+    told = False
 
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for number in signals:
-            if stop.is_set():
-                log.warning("Told to stop a second time: leaving without a clean shutdown, the next start recovers")
-                logging.shutdown()
-                if options.ephemeral and options.data_dir is not None:
-                    shutil.rmtree(options.data_dir, ignore_errors=True)
-                os._exit(128 + number)
-            log.info("%s: stopping; once more leaves at once", signal.Signals(number).name)
-            stop.set()
+    def begin_stop(number: int) -> None:
+        log.info("%s: stopping; once more leaves at once", signal.Signals(number).name)
+        stop.set()
+
+    def on_signal(number: int, _frame: object) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            token.run_sync_soon(begin_stop, number)
+            return
+        # The interrupted code may hold the log's lock or be in the midst of a line: write past it.
+        os.write(2, b"kwire: left without a clean shutdown, the next start recovers\n")
+        if options.ephemeral and options.data_dir is not None:
+            shutil.rmtree(options.data_dir, ignore_errors=True)
+        os._exit(128 + number)
+
+    before = [(number, signal.signal(number, on_signal)) for number in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def write_ready_file(path: Path, addresses: Sequence[Address]) -> None:
