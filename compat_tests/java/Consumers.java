@@ -28,6 +28,7 @@ final class Consumers {
         final KafkaConsumer<byte[], byte[]> consumer;
         final List<Object> events = new ArrayList<>();
         volatile boolean stop;
+        volatile int assigned;
 
         Member(KafkaConsumer<byte[], byte[]> consumer) {
             this.consumer = consumer;
@@ -96,6 +97,7 @@ final class Consumers {
             members.get(a.get("name").asText()).stop = true;
             return null;
         });
+        operations.put("consumer.assigned_now", a -> members.get(a.get("name").asText()).assigned);
         operations.put("consumer.wakeup", a -> {
             members.get(a.get("name").asText()).consumer.wakeup();
             return null;
@@ -210,14 +212,16 @@ final class Consumers {
         return records;
     }
 
-    /** Polls until consumer.stop_polling, committing as configured; the values seen, in order. */
+    /** Polls until consumer.stop_polling; the values seen, in order. consumer.assigned_now tells how far it is. */
     private Object pollUntilStopped(JsonNode a) {
         Member m = member(a);
-        m.stop = false;
+        m.assigned = 0;
         List<String> values = new ArrayList<>();
         while (!m.stop) {
             m.consumer.poll(Duration.ofMillis(50)).forEach(r -> values.add(Values.text(r.value()).trim()));
+            m.assigned = m.consumer.assignment().size();
         }
+        m.stop = false;
         return values;
     }
 

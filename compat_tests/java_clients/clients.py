@@ -1,5 +1,6 @@
 """The driver's clients as Python objects, one fixture per test: what a test opened is closed after it."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -9,6 +10,15 @@ from attrs import frozen
 from compat_tests.java_clients.jvm import Jvm
 
 Partition = tuple[str, int]
+EVENTUALLY_S = 20.0
+
+
+def eventually(ask: Callable[[], Any], expected: Any) -> None:
+    """Ask until the answer is `expected`; what a broker does in its own time has no other end to wait for."""
+    deadline = time.monotonic() + EVENTUALLY_S
+    while (answer := ask()) != expected:
+        assert time.monotonic() < deadline, f"after {EVENTUALLY_S} s it is {answer}, not {expected}"
+        time.sleep(0.02)
 
 
 @frozen
@@ -89,6 +99,11 @@ class Consumer:
     def wakeup(self) -> None:
         """From outside the consumer's own thread."""
         self._jvm.call("consumer.wakeup", name=self.lane)
+
+    def assigned_now(self) -> int:
+        """How many partitions it has, while `start("poll_until_stopped")` runs."""
+        count: int = self._jvm.call("consumer.assigned_now", name=self.lane)
+        return count
 
     def stop_polling(self) -> None:
         """Ends `start("poll_until_stopped")`."""
