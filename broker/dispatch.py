@@ -103,7 +103,7 @@ class Dispatcher:
             api_key, api_version, correlation_id, client_id_size = _HEAD.unpack_from(frame)
         except struct.error:
             raise MalformedRequestError(f"a frame of {len(frame)} bytes is too short for a request header") from None
-        bound = self._table.get(api_key << 16 | api_version)
+        bound = self._table.get((api_key << 16) + api_version)
         if bound is None:
             bound = self._bind(api_key, api_version)
         shortcut = bound.shortcut
@@ -189,7 +189,7 @@ class Dispatcher:
         if version != api_version:
             # Its header is the one of the version asked for, which no header before v2 could be.
             bound = BoundRoute(api_key, 0, True, False, _decode_nothing, route.unsupported_version_handler())
-        self._table[api_key << 16 | api_version] = bound
+        self._table[(api_key << 16) + api_version] = bound
         return bound
 
 

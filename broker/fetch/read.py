@@ -15,6 +15,8 @@ from kwire.messages.fetch import AbortedTransaction, EpochEndOffset, PartitionDa
 
 logger = logging.getLogger("kwire.fetch")
 
+READ_UNCOMMITTED: Final = 0
+READ_UNCOMMITTED: Final = 0
 READ_COMMITTED: Final = 1
 _ZSTD_FROM_VERSION: Final = 10
 
@@ -66,7 +68,13 @@ class FetchReader:
 
     def _read(self, target: FetchTarget) -> PartitionRead:
         limits = self._limits
-        data = PartitionData(partition_index=target.index, high_watermark=-1, records=b"")
+        committed = limits.isolation_level == READ_COMMITTED
+        data = PartitionData(
+            partition_index=target.index,
+            high_watermark=-1,
+            records=b"",
+            aborted_transactions=[] if committed else None,
+        )
         partition: Partition | None = None
         try:
             partition = self._find(target)
@@ -78,8 +86,6 @@ class FetchReader:
             logger.exception("cannot read %s-%d at offset %d", target.topic, target.index, target.offset)
             self._fail(data, ErrorCode.UNKNOWN_SERVER_ERROR)
             return PartitionRead(target, partition, data)
-        if limits.isolation_level == READ_COMMITTED and data.aborted_transactions is None:
-            data.aborted_transactions = []
         self._left = max(0, self._left - size)
         self.size += size
         return PartitionRead(target, partition, data, size)
@@ -90,7 +96,9 @@ class FetchReader:
         data.last_stable_offset = -1
         data.log_start_offset = -1
         data.records = b""
-        data.aborted_transactions = [] if self._limits.isolation_level == READ_COMMITTED else None
+        # Kafka answers a partition it does not find with the schema's default, other errors like an empty read.
+        unknown = code in (ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.UNKNOWN_TOPIC_ID)
+        data.aborted_transactions = [] if unknown else None
         self.must_answer = True
 
     def _find(self, target: FetchTarget) -> Partition:
@@ -111,8 +119,6 @@ class FetchReader:
 
     def _read_partition(self, target: FetchTarget, partition: Partition, data: PartitionData) -> int:
         limits = self._limits
-        if limits.isolation_level not in (0, READ_COMMITTED):
-            raise ApiError(ErrorCode.UNKNOWN_SERVER_ERROR)
         partition_log = partition.log
         if limits.api_version < _ZSTD_FROM_VERSION and partition_log.config.compression_type == "zstd":
             raise ApiError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE)

@@ -8,10 +8,11 @@ from broker.clock import Clock
 from broker.context import RequestContext
 from broker.deferred import Deferred
 from broker.fetch.parked import ParkedFetch
-from broker.fetch.read import FetchLimits, FetchReader, PartitionRead
+from broker.fetch.read import READ_COMMITTED, READ_UNCOMMITTED, FetchLimits, FetchReader, PartitionRead
 from broker.fetch.sessions import FetchPlan, FetchSessions, Kind, move_to_end, remember
 from broker.partitions import Partitions
-from kwire.messages.fetch import FetchableTopicResponse, FetchRequest, FetchResponse
+from kwire.error_codes import ErrorCode
+from kwire.messages.fetch import FetchableTopicResponse, FetchRequest, FetchResponse, PartitionData
 
 _BY_TOPIC_ID: Final = 13
 # KIP-903: the replica's id moved into a tagged field.
@@ -26,6 +27,10 @@ def fetch(
     plan = sessions.plan(request, version)
     if plan.kind is Kind.REFUSED:
         return FetchResponse(error_code=plan.error)
+    if request.isolation_level not in (READ_UNCOMMITTED, READ_COMMITTED):
+        return _failed(request)
+    if request.isolation_level not in (READ_UNCOMMITTED, READ_COMMITTED):
+        return _refuse_all(plan, version)
     max_bytes = min(request.max_bytes, partitions.fetch_max_bytes)
     limits = FetchLimits(
         version,
@@ -62,6 +67,37 @@ def _answer(reader: FetchReader, plan: FetchPlan, sessions: FetchSessions, versi
             remember(read.target, read.data, read.size > 0)
         session_id = sessions.create(plan.targets, by_id)
     return FetchResponse(session_id=session_id, responses=_by_topic(told, by_id))
+
+
+def _failed(request: FetchRequest) -> FetchResponse:
+    """What Kafka answers when its handler fails: the error for the whole and for each partition asked for."""
+    code = ErrorCode.UNKNOWN_SERVER_ERROR
+    topics = [
+        FetchableTopicResponse(
+            topic=topic.topic,
+            topic_id=topic.topic_id,
+            partitions=[
+                PartitionData(partition_index=wanted.partition, error_code=code, high_watermark=-1, records=b"")
+                for wanted in topic.partitions
+            ],
+        )
+        for topic in request.topics
+    ]
+    return FetchResponse(error_code=code, responses=topics)
+
+
+def _refuse_all(plan: FetchPlan, version: int) -> FetchResponse:
+    """An isolation level that does not exist is an error nobody foresaw, in Kafka's answer too."""
+    code = ErrorCode.UNKNOWN_SERVER_ERROR
+    reads = [
+        PartitionRead(
+            target,
+            None,
+            PartitionData(partition_index=target.index, error_code=code, high_watermark=-1, records=b""),
+        )
+        for target in plan.targets
+    ]
+    return FetchResponse(error_code=code, responses=_by_topic(reads, version >= _BY_TOPIC_ID))
 
 
 def _by_topic(reads: list[PartitionRead], by_id: bool) -> list[FetchableTopicResponse]:
