@@ -10,16 +10,21 @@ The environment variable TARGET gives the same as ``--target``.
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from compat_tests import matrix
-from compat_tests.certificates import Certificates, make_certificates
-from compat_tests.processes import ScratchDirectory
-from compat_tests.raw.groups import warm_up
-from compat_tests.raw.wire import Wire
-from compat_tests.targets import Broker, OwnBroker, TargetUnavailableError, answers_requests, make_broker
+pytest.register_assert_rewrite(
+    "compat_tests.raw.connection", "compat_tests.raw.groups", "compat_tests.raw.wire", "compat_tests.clients.support"
+)
+
+from compat_tests import matrix  # noqa: E402
+from compat_tests.certificates import Certificates, make_certificates  # noqa: E402
+from compat_tests.processes import ScratchDirectory  # noqa: E402
+from compat_tests.raw.groups import warm_up  # noqa: E402
+from compat_tests.raw.wire import Wire  # noqa: E402
+from compat_tests.targets import Broker, OwnBroker, TargetUnavailableError, answers_requests, make_broker  # noqa: E402
 
 # Members of groups that die without a word are missed sooner than Kafka's least of 6 s allows.
 RESTARTABLE_PROPERTIES = {"group.min.session.timeout.ms": "500"}
@@ -40,10 +45,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="with --target kafka: keep what Kafka answers, and the warnings clients log, as what is expected",
     )
-    try:
+    with suppress(ValueError):  # another suite of the same run has it
         parser.addoption("--long", action="store_true", help="also run what takes long")
-    except ValueError:
-        pass  # another suite of the same run has it
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,11 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-pytest.register_assert_rewrite("compat_tests.raw.connection", "compat_tests.raw.wire")
-
-from compat_tests.raw.connection import Connection  # noqa: E402
-from compat_tests.raw.wire import Wire  # noqa: E402
-from compat_tests.targets import Broker  # noqa: E402
+from compat_tests.raw.connection import Connection
+from compat_tests.raw.wire import Wire
+from compat_tests.targets import Broker
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ class Member:
 
 
 def wait_for_coordinator(wire: Wire, group: str) -> None:
-    """Return when the coordinator of ``group`` answers. (Heartbeat would not tell: Kafka answers it 0 while loading.)"""
+    """Return when the coordinator of ``group`` answers. Heartbeat would not tell: while loading its answer is 0."""
     wire.ask("FindCoordinator", 3, key=group, key_type=0)
     eventually(lambda: described(wire, group), lambda g: g.error_code not in LOADING, "the group's coordinator")
 

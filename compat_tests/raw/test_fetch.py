@@ -147,6 +147,14 @@ def test_aborted_transactions_of_an_unknown_partition(wire: Wire, filled: str, i
     assert (got.error_code, got.aborted_transactions) == (3, [])
 
 
+@pytest.mark.parametrize("isolation_level", [0, 1])
+def test_aborted_transactions_with_an_error(wire: Wire, filled: str, isolation_level: int) -> None:
+    out_of_range = wire.fetch(filled, 99, isolation_level=isolation_level)
+    assert (out_of_range.error_code, out_of_range.aborted_transactions) == (1, None)
+    wrong_epoch = wire.fetch(filled, 0, current_leader_epoch=9, isolation_level=isolation_level)
+    assert (wrong_epoch.error_code, wrong_epoch.aborted_transactions) == (75, None)
+
+
 def test_unknown_isolation_level(wire: Wire, filled: str) -> None:
     answer = wire.ask("Fetch", 12, **wire.fetch_fields(filled, 0, isolation_level=7))
     assert (answer.error_code, answer.responses[0].partitions[0].error_code) == (-1, -1)

@@ -83,7 +83,8 @@ def test_remote_storage_timestamps_without_remote_storage(
 
 @pytest.mark.parametrize(
     ("timestamp", "version"),
-    [(MAX_TIMESTAMP, 6), (EARLIEST_LOCAL, 7), (LATEST_TIERED, 8), (EARLIEST_PENDING, 10), (-7, 11), (-8, 11), (-100, 11)],
+    [(MAX_TIMESTAMP, 6), (EARLIEST_LOCAL, 7), (LATEST_TIERED, 8), (EARLIEST_PENDING, 10),
+     (-7, 11), (-8, 11), (-100, 11)],
 )  # fmt: skip
 def test_special_timestamp_that_the_version_lacks(wire: Wire, filled: str, timestamp: int, version: int) -> None:
     assert wire.list_offset(filled, timestamp, version=version).error_code == 35

@@ -271,7 +271,8 @@ def test_describe_topic_partitions(wire: Wire, topic: str) -> None:
     assert (found.error_code, found.name, bytes(found.topic_id), found.is_internal) == (0, topic, topic_id, False)
     assert found.topic_authorized_operations == 3576, "always filled in, unlike Metadata's"
     described = [(p.error_code, p.partition_index, p.leader_id, p.leader_epoch, p.replica_nodes, p.isr_nodes,
-                  p.eligible_leader_replicas, p.last_known_elr, p.offline_replicas) for p in found.partitions]  # fmt: skip
+                  p.eligible_leader_replicas, p.last_known_elr, p.offline_replicas)
+                 for p in found.partitions]  # fmt: skip
     assert described == [(0, i, 1, 0, [1], [1], [], [], []) for i in range(3)]
     assert answer.next_cursor is None
 
