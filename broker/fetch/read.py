@@ -16,7 +16,6 @@ from kwire.messages.fetch import AbortedTransaction, EpochEndOffset, PartitionDa
 logger = logging.getLogger("kwire.fetch")
 
 READ_UNCOMMITTED: Final = 0
-READ_UNCOMMITTED: Final = 0
 READ_COMMITTED: Final = 1
 _ZSTD_FROM_VERSION: Final = 10
 

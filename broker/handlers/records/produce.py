@@ -6,6 +6,7 @@ Several answers wait together; nothing is waited for in the usual case.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Coroutine
 from typing import Any, Final, cast
 
@@ -23,12 +24,17 @@ from kwire.messages.produce import (
     TopicProduceResponse,
 )
 from log.append_errors import RecordsRejectedError
+from log.append_validation import validate_produce
 
 # Only Kafka's own tool that repairs internal topics may write them.
 _INTERNAL_WRITER: Final = "__admin_client"
 _BY_TOPIC_ID: Final = 13
 _TRANSACTIONAL_BIT: Final = 0x10
 _ATTRIBUTES_LOW_BYTE: Final = 22
+_BATCH_HEADER_BYTES: Final = 61
+_BATCH_LENGTH: Final = struct.Struct(">i")
+_ZSTD_FROM: Final = 7
+_ZSTD: Final = 4
 
 
 def produce(
@@ -42,12 +48,15 @@ def produce(
     topics: dict[str | bytes, TopicProduceResponse] = {}
     waiting: list[tuple[Partition, int, PartitionProduceResponse]] | None = None
     failed = False
+    repeated = _repeated(request, by_id)
     for topic in request.topic_data:
         key = topic.topic_id if by_id else topic.name
         response = topics.get(key)
         if response is None:
             response = topics[key] = TopicProduceResponse(name=topic.name, topic_id=topic.topic_id)
         for data in topic.partition_data:
+            if repeated and id(data) in repeated:
+                continue
             answer = PartitionProduceResponse(index=data.index, base_offset=-1)
             partition = None
             try:
@@ -66,7 +75,7 @@ def produce(
                 if partition.is_internal and ctx.client_id != _INTERNAL_WRITER:
                     raise ApiError(ErrorCode.INVALID_TOPIC_EXCEPTION)
                 records = cast("memoryview | None", data.records)  # as decoded
-                last_offset = _append(request, partition, records, answer)
+                last_offset = _append(request, ctx.api_version, partition, records, answer)
             except ApiError as error:
                 failed = True
                 answer = refused(data.index, partition, error)
@@ -75,7 +84,7 @@ def produce(
                     if waiting is None:
                         waiting = []
                     waiting.append((partition, last_offset, answer))
-            _add(response, answer)
+            response.partition_responses.append(answer)
     if acks == 0:
         return Refusal("a produce request with acks=0 failed") if failed else None
     result = ProduceResponse(responses=list(topics.values()))
@@ -85,11 +94,16 @@ def produce(
 
 
 def _append(
-    request: ProduceRequest, partition: Partition, records: memoryview | bytes | None, answer: PartitionProduceResponse
+    request: ProduceRequest,
+    api_version: int,
+    partition: Partition,
+    records: memoryview | None,
+    answer: PartitionProduceResponse,
 ) -> int:
     """Append to one partition and fill in its answer. Returns the last offset; raises ApiError when refused."""
-    if records is None or len(records) == 0:
-        raise ApiError(ErrorCode.INVALID_RECORD, "a partition of a produce request holds no records")
+    if records is None or not is_one_batch(records, api_version):
+        validate_produce(api_version, records)
+        assert records is not None
     if request.transactional_id is None and _is_transactional(records):
         raise ApiError(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
     info = partition.append(records)
@@ -112,19 +126,36 @@ def refused(index: int, partition: Partition | None, error: ApiError) -> Partiti
     return answer
 
 
+def is_one_batch(records: memoryview, api_version: int) -> bool:
+    """A quick look: one whole batch of magic 2, in a codec the version may carry. Else validate_produce says why."""
+    size = len(records)
+    return (
+        size >= _BATCH_HEADER_BYTES
+        and _BATCH_LENGTH.unpack_from(records, 8)[0] + 12 == size
+        and records[16] == 2
+        and (api_version >= _ZSTD_FROM or records[_ATTRIBUTES_LOW_BYTE] & 0x07 != _ZSTD)
+    )
+
+
 def _is_transactional(records: memoryview | bytes) -> bool:
     return len(records) > _ATTRIBUTES_LOW_BYTE and bool(records[_ATTRIBUTES_LOW_BYTE] & _TRANSACTIONAL_BIT)
 
 
-def _add(response: TopicProduceResponse, answer: PartitionProduceResponse) -> None:
-    """One answer per partition, the last one given, as Kafka's map of them keeps it."""
-    answers = response.partition_responses
-    if answers:
-        for position, other in enumerate(answers):
-            if other.index == answer.index:
-                answers[position] = answer
-                return
-    answers.append(answer)
+def _repeated(request: ProduceRequest, by_id: bool) -> set[int] | None:
+    """Which entries (by identity) name a partition that comes again: Kafka's map of them keeps the last only."""
+    topics = request.topic_data
+    if len(topics) == 1 and len(topics[0].partition_data) == 1:
+        return None
+    last: dict[tuple[str | bytes, int], int] = {}
+    repeated: set[int] = set()
+    for topic in topics:
+        key = topic.topic_id if by_id else topic.name
+        for data in topic.partition_data:
+            before = last.get((key, data.index))
+            if before is not None:
+                repeated.add(before)
+            last[(key, data.index)] = id(data)
+    return repeated
 
 
 async def _when_committed(

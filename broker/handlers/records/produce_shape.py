@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from broker.deferred import Deferred
 from broker.dispatch import NOT_ALIKE, Answer, BoundRoute, NotAlike, Refusal
-from broker.handlers.records.produce import refused
+from broker.handlers.records.produce import is_one_batch, refused
 from kwire import codec
 from kwire.errors import ApiError
 from kwire.messages.produce import (
@@ -123,10 +123,11 @@ class ProduceShape:
             start += 4
             if start + size != total:
                 return NOT_ALIKE
-        if size < _MIN_BATCH_BYTES or frame[start + _ATTRIBUTES_LOW_BYTE] & _TRANSACTIONAL_BIT:
+        records = frame[start : start + size]
+        if not is_one_batch(records, bound.api_version) or records[_ATTRIBUTES_LOW_BYTE] & _TRANSACTIONAL_BIT:
             return NOT_ALIKE
         try:
-            info = partition.append(frame[start : start + size])
+            info = partition.append(records)
         except ApiError as error:
             return self._refuse(frame, index, partition, error)
         if self._acks == 0:
