@@ -1,6 +1,6 @@
-"""Plays the histories on a broker and keeps what it says:  python -m tests.broker.coordinator.record_histories HOST:PORT
+"""Plays the histories on a broker:  python -m tests.broker.coordinator.record_histories HOST:PORT
 
-Run against Apache Kafka 4.3.1 (group.initial.rebalance.delay.ms=0) it makes data/histories.json, which
+What Apache Kafka 4.3.1 says (with group.initial.rebalance.delay.ms=0) becomes data/histories.json, which
 test_histories.py holds kwire against.
 """
 
