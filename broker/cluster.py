@@ -27,7 +27,7 @@ from broker.controller.ports import RESOURCE_TOPIC
 from broker.coordinator.coordinator import GroupCoordinator
 from broker.coordinator_log import OFFSETS_TOPIC, ImageOffsetsTopic, ImageTopics
 from broker.deferred import Deferred
-from broker.dispatch import Dispatcher
+from broker.dispatch import Dispatcher, Hooks
 from broker.fetch.sessions import FetchSessions
 from broker.log_dirs import LogDirs
 from broker.maintenance import Maintenance
@@ -68,8 +68,10 @@ class Cluster:
         random: Random,
         run_in_thread: RunInThread,
         storage: Storage | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         self.config = config
+        self._hooks = hooks
         self.clock = clock
         self.node_id = config.node_id
         self.addresses = AddressBook()
@@ -202,7 +204,7 @@ class Cluster:
         )
         lines = routes(self.services)
         versions.set_routes(lines)
-        self.dispatcher = Dispatcher(table(lines))
+        self.dispatcher = Dispatcher(table(lines), self._hooks)
         self._maintenance = Maintenance(config, clock, self.manager, self.partitions, self._run_in_thread)
         controller.on_change(self._changed)
         config.on_change(self._defaults_changed)

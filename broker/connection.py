@@ -53,13 +53,13 @@ class Connection:
         "_frame_drawn",
         "_frame_have",
         "_frame_size",
+        "_held",
         "_host",
         "_in_callback",
         "_interest",
         "_large_frames",
         "_out",
         "_out_bytes",
-        "_starved",
         "_transport",
         "_waiting",
         "closed",
@@ -77,6 +77,7 @@ class Connection:
         self._transport = transport
         self._dispatcher = dispatcher
         self.context = context
+        context.mute_for = self.mute_for
         self.sock: socket.socket = transport.sock
         self.fd = self.sock.fileno()
         self.closed = False
@@ -91,7 +92,7 @@ class Connection:
         self._large_frames = False
         self._waiting = False
         self._blocked = False
-        self._starved = False  # waits for room in the byte pool
+        self._held = 0  # reasons not to read: no room in the byte pool, throttled by a quota
         self._in_callback = False
         self._out: list[Piece] = []
         self._out_bytes = 0
@@ -109,7 +110,7 @@ class Connection:
                 self._on_writable()
             if self.closed:
                 return
-            if self._waiting or self._blocked or self._starved:
+            if self._waiting or self._blocked or self._held:
                 if mask & CLOSED:
                     self.close()
                 elif mask & READ:
@@ -165,7 +166,7 @@ class Connection:
                 self._backlog = backlog
             return
         self._take(scratch, have + count)
-        if not self.closed and not self._waiting and not self._blocked and not self._starved:
+        if not self.closed and not self._waiting and not self._blocked and not self._held:
             if self._frame is not None:
                 self._read_frame()
             elif self._transport.has_buffered_input():
@@ -215,8 +216,8 @@ class Connection:
             drawn_ahead = self._frame_drawn - self._frame_have
             if drawn_ahead < want and budget > 0:
                 if not pool.draw(self, want - drawn_ahead):
-                    self._starved = True
-                    pool.wait(self, self._room_again)
+                    self._held += 1
+                    pool.wait(self, self._release_hold)
                     return
                 self._frame_drawn += want - drawn_ahead
             if budget <= 0:
@@ -254,13 +255,18 @@ class Connection:
             drawn, self._frame_drawn = self._frame_drawn, 0
             self._host.byte_pool.release(self, drawn)
 
-    def _room_again(self) -> None:
-        self._starved = False
+    def _release_hold(self) -> None:
+        self._held -= 1
         self._host.reactor.call_soon(self._continue)
+
+    def mute_for(self, delay_ms: float) -> None:
+        """Read nothing for a while, as Kafka mutes the channel of a client above its quota. (KIP-219)"""
+        self._held += 1
+        self._host.call_later(delay_ms, self._release_hold)
 
     def _continue(self) -> None:
         """Go on after a wait: first with what was received before, then with the socket."""
-        if self.closed or self._waiting or self._blocked or self._starved:
+        if self.closed or self._waiting or self._blocked or self._held:
             return
         self._in_callback = True
         try:
@@ -268,7 +274,7 @@ class Connection:
                 backlog = self._backlog
                 self._backlog = b""
                 self._take(memoryview(backlog), len(backlog))
-            if not self._waiting and not self.closed and not self._blocked and not self._starved:
+            if not self._waiting and not self.closed and not self._blocked and not self._held:
                 self._set_interest(READ)
                 if self._frame is not None:
                     self._read_frame()
@@ -302,7 +308,7 @@ class Connection:
         self._queue(answer)
         if self._out_bytes > _FLUSH_ABOVE_BYTES:
             self._flush_answers()
-        return not (self._blocked or self.closed)
+        return not (self._blocked or self._held or self.closed)
 
     def _queue(self, answer: Answer) -> None:
         """Put an answer behind those not sent yet."""

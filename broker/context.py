@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import define
+
+
+def _nothing(_delay_ms: float) -> None:
+    return None
 
 
 @define(slots=True)
@@ -11,6 +17,7 @@ class ConnectionContext:
 
     listener: the listener's name. peer_host: the client's address as Kafka prints it, without a slash.
     local_host, local_port: the address the client reached. principal: `User:ANONYMOUS` until authenticated.
+    mute_for(ms): stop reading the connection for a while, once the request at hand is answered.
     """
 
     listener: str
@@ -22,6 +29,7 @@ class ConnectionContext:
     secure: bool = False
     client_software_name: str = ""
     client_software_version: str = ""
+    mute_for: Callable[[float], None] = _nothing
 
 
 @define(slots=True)

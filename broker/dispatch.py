@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-from attrs import define
+from attrs import define, evolve
 
 from broker.context import RequestContext
 from broker.deferred import Deferred, start
@@ -85,13 +85,27 @@ class BoundRoute:
     shortcut: Shortcut | None = None
 
 
+class Hooks(Protocol):
+    """What may stand around every handler: authorization, quotas, faults, a transcript.
+
+    Chosen when the dispatcher is made; without hooks a request costs nothing for them. `before` may take from the
+    request what the principal may not touch, or give the whole answer itself; `after` may put refusals into the
+    response, set its throttle time, and gives for how long (ms) the connection is then not read.
+    """
+
+    def before(self, request: Any, ctx: RequestContext) -> Any | None: ...
+
+    def after(self, request: Any, ctx: RequestContext, response: Any) -> float: ...
+
+
 class Dispatcher:
     """The routes of one listener of one cluster."""
 
-    __slots__ = ("_routes", "_table")
+    __slots__ = ("_hooks", "_routes", "_table")
 
-    def __init__(self, routes: Mapping[int, Route]) -> None:
+    def __init__(self, routes: Mapping[int, Route], hooks: Hooks | None = None) -> None:
         self._routes = routes
+        self._hooks = hooks
         self._table: dict[int, BoundRoute] = {}
 
     def dispatch(self, frame: memoryview, connection: Connection) -> Answer | Deferred[Answer]:
@@ -186,11 +200,28 @@ class Dispatcher:
             # ApiVersions is how a client finds out: an unknown version is answered in version 0 with the code 35.
             version = 0
         bound = route.bind(version)
+        if self._hooks is not None:
+            bound = evolve(bound, call=_hooked(bound.call, self._hooks), shortcut=None)
         if version != api_version:
             # Its header is the one of the version asked for, which no header before v2 could be.
             bound = BoundRoute(api_key, 0, True, False, _decode_nothing, route.unsupported_version_handler())
         self._table[(api_key << 16) + api_version] = bound
         return bound
+
+
+def _hooked(call: Handler, hooks: Hooks) -> Handler:
+    async def handle(request: Any, ctx: RequestContext) -> Any:
+        response = hooks.before(request, ctx)
+        if response is None:
+            response = call(request, ctx)
+            if isinstance(response, (Coroutine, Deferred)):
+                response = await response
+        mute_ms = hooks.after(request, ctx, response)
+        if mute_ms > 0:
+            ctx.connection.mute_for(mute_ms)
+        return response
+
+    return handle
 
 
 def _encoder(bound: BoundRoute, response: Any) -> Callable[[Any], Any]:

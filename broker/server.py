@@ -14,6 +14,7 @@ from broker.clock import Clock, SystemClock
 from broker.cluster import Cluster
 from broker.config.broker_config import BrokerConfig
 from broker.config.listeners import Address
+from broker.dispatch import Hooks
 from broker.listener import ConnectionHost, Listener
 from broker.memory import BytePool
 from broker.reactor import Reactor, loop_time_ms
@@ -51,6 +52,7 @@ class Server:
         clock: Clock | None = None,
         random: Random | None = None,
         storage: Storage | None = None,
+        hooks: Hooks | None = None,
     ) -> Cluster:
         """Open a cluster and begin to serve it. Raises StartError; nothing is left behind then."""
         clock = clock if clock is not None else SystemClock()
@@ -60,6 +62,7 @@ class Server:
             random if random is not None else Random(SystemRandom().getrandbits(256)),
             self.reactor.run_in_thread,
             storage,
+            hooks,
         )
         listeners: list[Listener] = []
         cluster.open()
@@ -129,6 +132,14 @@ class Server:
                 self.reactor.remove_clock(cluster.clock)
         self._listeners.clear()
         return fine
+
+    def abandon(self) -> None:
+        """Let go of everything as a killed process would: nothing synced, no marker."""
+        for cluster in self._listeners:
+            cluster.manager.unlock()
+            if cluster.clock.timers.on_earlier is not None:
+                self.reactor.remove_clock(cluster.clock)
+        self._listeners.clear()
 
 
 class _Progress:

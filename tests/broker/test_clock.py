@@ -72,5 +72,7 @@ def test_what_fires_is_what_was_set_and_not_cancelled(plan: list[tuple[int, bool
         if cancel:
             timer.cancel()
     clock.advance(50)
-    expected = [n for n, (delay, cancel) in sorted(enumerate(plan), key=lambda item: (item[1][0], item[0])) if not cancel]
+    expected = [
+        n for n, (delay, cancel) in sorted(enumerate(plan), key=lambda item: (item[1][0], item[0])) if not cancel
+    ]
     assert fired == expected
