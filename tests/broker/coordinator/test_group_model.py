@@ -135,10 +135,17 @@ class GroupLife(RuleBasedStateMachine):
         self.count = 0
         self.generation = 0
 
-    @initialize(delay_ms=st.sampled_from([0, 3000]))
-    def begin(self, delay_ms: int) -> None:
+    @initialize(
+        delay_ms=st.sampled_from([0, 3000]),
+        statics=st.lists(st.booleans(), min_size=1, max_size=3),
+        seconds=st.sampled_from([0, 10, 10]),
+    )
+    def begin(self, delay_ms: int, statics: list[bool], seconds: int) -> None:
         self.world = World(GroupConfig(group_initial_rebalance_delay_ms=delay_ms), t=3, u=2)
         self.log = self.world.log_of(GROUP)
+        for static in statics:
+            self.client_comes(static, 9)
+        self.life_goes_on(seconds)
 
     @property
     def group(self) -> ClassicGroup | None:
@@ -177,10 +184,19 @@ class GroupLife(RuleBasedStateMachine):
                 client.act()
             self.world.clock.advance(1000)
 
-    @precondition(lambda self: self.clients)
+    @precondition(lambda self: len(self.clients) > 1)
+    @rule(data=st.data(), politely=st.booleans())
+    def client_goes(self, data: st.DataObject, politely: bool) -> None:
+        """It crashes, or it leaves first."""
+        client = data.draw(st.sampled_from(self.clients))
+        if politely and client.member_id and not self.log.hold:
+            self.world.leave((client.member_id, client.instance), group=GROUP)
+        self.clients.remove(client)
+
     @rule(data=st.data())
-    def client_crashes(self, data: st.DataObject) -> None:
-        self.clients.remove(data.draw(st.sampled_from(self.clients)))
+    def all_crash_in_the_end(self, data: st.DataObject) -> None:
+        if data.draw(st.integers(0, 9)) == 9:
+            self.clients.clear()
 
     @precondition(lambda self: self.clients)
     @rule(data=st.data())
@@ -189,14 +205,6 @@ class GroupLife(RuleBasedStateMachine):
         client = data.draw(st.sampled_from(self.clients))
         client.forget()
         client.act()
-
-    @precondition(lambda self: self.clients)
-    @rule(data=st.data())
-    def client_leaves(self, data: st.DataObject) -> None:
-        client = data.draw(st.sampled_from(self.clients))
-        if client.member_id and not self.log.hold:
-            self.world.leave((client.member_id, client.instance), group=GROUP)
-        self.clients.remove(client)
 
     @precondition(lambda self: self.clients)
     @rule(data=st.data())

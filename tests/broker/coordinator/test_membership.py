@@ -173,6 +173,29 @@ class TestJoin:
         assert value(answer).generation_id == 2
         assert value(world.join(member=pending)).error_code == ErrorCode.UNKNOWN_MEMBER_ID
 
+    def test_a_join_whose_client_is_gone_ends_after_five_minutes(self, world: World) -> None:
+        """A new member is answered nothing meanwhile and cannot send heartbeats: it may just be away."""
+        world.stable(rebalance_ms=1_800_000, session_ms=1_800_000)
+        parked = world.join(version=3)
+        world.clock.advance(299_000)
+        assert not parked.done
+        world.clock.advance(1_000)
+        assert value(parked).error_code == ErrorCode.UNKNOWN_MEMBER_ID
+
+    def test_static_members_are_waited_for_until_their_sessions_end(self, world: World) -> None:
+        first = world.join(instance="i", rebalance_ms=5_000, session_ms=12_000)
+        world.settle()
+        member = value(first).member_id
+        value(world.sync(member, 1, {}, instance="i"))
+        pending = value(world.join()).member_id
+        world.join(member=pending)
+        world.leave((pending, None))
+        world.clock.advance(5_000)
+        assert world.describe().group_state == "PreparingRebalance"
+        assert [each.group_instance_id for each in world.describe().members] == ["i"]
+        world.clock.advance(7_000)
+        assert world.describe().group_state == "Empty"
+
 
 class TestSync:
     def test_refusals(self, world: World) -> None:

@@ -11,7 +11,7 @@ from broker.group.config import GroupConfig
 from broker.group.ids import partition_for
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
-from tests.broker.coordinator.group_world import PARTITIONS, MemoryLog, World, value
+from tests.broker.coordinator.group_world import PARTITIONS, MemoryLog, World, subscription, value
 
 
 @pytest.fixture
@@ -67,6 +67,21 @@ class TestCommits:
         log.commit()
         assert value(answer).error_code == ErrorCode.REBALANCE_IN_PROGRESS
         assert not other.done
+
+    def test_an_assignment_of_a_generation_that_is_over(self, world: World) -> None:
+        first = world.join(version=3)
+        world.settle()
+        member = value(first).member_id
+        log = world.log_of("g")
+        log.hold = True
+        late = world.sync(member, 1, {member: b"old"}, version=3)
+        world.join(member=member, version=3, protocols={"range": subscription("u")})
+        second = world.sync(member, 2, {member: b"new"}, version=3)
+        log.commit(log.end - 1)
+        assert value(late).error_code == ErrorCode.REBALANCE_IN_PROGRESS
+        assert not second.done
+        log.commit()
+        assert value(second).assignment == b"new"
 
     def test_a_failed_commit_refuses_all_that_waits_and_loads_anew(self, world: World) -> None:
         (member,) = world.stable()
