@@ -54,11 +54,19 @@ class Maintenance:
         self._stopped = False
 
     def start(self) -> None:
-        config = self._config
+        config, manager = self._config, self._manager
         self._every("log.retention.check.interval.ms", config.get_int("log.initial.task.delay.ms"), self._retention)
-        self._every("log.flush.offset.checkpoint.interval.ms", None, self._manager.checkpoint_recovery_points)
-        self._every("log.flush.start.offset.checkpoint.interval.ms", None, self._manager.checkpoint_log_starts)
-        self._every("replica.high.watermark.checkpoint.interval.ms", None, self._manager.checkpoint_high_watermarks)
+        self._every(
+            "log.flush.offset.checkpoint.interval.ms", None, lambda: self.later(manager.checkpoint_recovery_points())
+        )
+        self._every(
+            "log.flush.start.offset.checkpoint.interval.ms", None, lambda: self.later(manager.checkpoint_log_starts())
+        )
+        self._every(
+            "replica.high.watermark.checkpoint.interval.ms",
+            None,
+            lambda: self.later(manager.checkpoint_high_watermarks()),
+        )
         self._every("log.flush.scheduler.interval.ms", None, self._flush)
         self.later(self._manager.unfinished_deletes())
 

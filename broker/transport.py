@@ -256,4 +256,3 @@ class TlsTransport:
     def close(self) -> None:
         self._rest.clear()
         self.sock.close()
-
