@@ -7,7 +7,10 @@ Replaced whole, synced.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import Lock
 from typing import TypeAlias
+
+from attrs import define
 
 from log.storage import Storage, read_file, write_file
 
@@ -33,12 +36,15 @@ def parse_lines(raw: bytes) -> list[str] | None:
 class OffsetCheckpoint:
     """One checkpoint file of a log directory."""
 
-    __slots__ = ("_last", "_storage", "path")
+    __slots__ = ("_last", "_lock", "_newest", "_storage", "_written", "path")
 
     def __init__(self, storage: Storage, path: str) -> None:
         self._storage = storage
         self.path = path
-        self._last: bytes | None = None
+        self._last: dict[TopicPartition, int] | None = None
+        self._lock = Lock()
+        self._newest = 0
+        self._written = 0
 
     def ensure_exists(self) -> None:
         """An empty file from the first start on, as Kafka leaves it."""
@@ -62,13 +68,51 @@ class OffsetCheckpoint:
                 raise ValueError(f"Malformed line in checkpoint file [{self.path}]: {line}") from None
         return found
 
+    def prepare(self, offsets: Mapping[TopicPartition, int]) -> CheckpointWrite | None:
+        """The replacement of the file as work for a thread, None when it would not change.
+
+        Of several the one prepared last wins, in whatever order they run.
+        """
+        if offsets == self._last:
+            return None
+        self._last = dict(offsets)
+        self._newest += 1
+        return CheckpointWrite(self, self._last, self._newest)
+
     def write(self, offsets: Mapping[TopicPartition, int]) -> bool:
-        """Replace the file, synced; nothing is written when it would not change. Returns whether it was."""
+        """Replace the file now, synced; nothing is written when it would not change. Returns whether it was."""
+        work = self.prepare(offsets)
+        if work is None and self._written == self._newest:
+            return False
+        if work is None:
+            work = CheckpointWrite(self, dict(offsets), self._newest)
+        work.run(self._storage)
+        return True
+
+    def replace(self, offsets: Mapping[TopicPartition, int], number: int) -> None:
+        """Do the ``number``-th write, unless a later one has been done. Raises ``OSError``."""
         lines = [f"0\n{len(offsets)}\n"]
         lines += [f"{topic} {partition} {offset}\n" for (topic, partition), offset in offsets.items()]
-        data = "".join(lines).encode()
-        if data == self._last:
-            return False
-        write_file(self._storage, self.path, data, sync=True)
-        self._last = data
-        return True
+        with self._lock:
+            if number < self._written:
+                return
+            try:
+                write_file(self._storage, self.path, "".join(lines).encode(), sync=True)
+            except OSError:
+                self._last = None  # so that the next one is not taken for no change
+                raise
+            self._written = number
+
+
+@define(slots=True)
+class CheckpointWrite:
+    """A checkpoint file to be replaced; ``run`` may be called in any thread."""
+
+    checkpoint: OffsetCheckpoint
+    offsets: dict[TopicPartition, int]
+    number: int
+    delay_ms: int = 0
+
+    def run(self, storage: Storage) -> None:
+        """Replace the file, synced. Raises ``OSError``."""
+        self.checkpoint.replace(self.offsets, self.number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import define, field
 
 from log import clean_shutdown
-from log.checkpoints import OffsetCheckpoint, TopicPartition
+from log.checkpoints import CheckpointWrite, OffsetCheckpoint, TopicPartition
 from log.filenames import (
     CLEANER_OFFSETS,
     DELETE_DIR,
@@ -95,14 +95,21 @@ class LogDirectory:
         self.log_starts.pop(partition, None)
         self.high_watermarks.pop(partition, None)
 
-    def write_recovery_points(self) -> None:
+    def recovery_points_write(self) -> CheckpointWrite | None:
+        return self._recovery_file.prepare(self.recovery_points)
+
+    def log_starts_write(self) -> CheckpointWrite | None:
+        return self._start_file.prepare(self.log_starts)
+
+    def high_watermarks_write(self) -> CheckpointWrite | None:
+        return self._high_watermark_file.prepare(self.high_watermarks)
+
+    def write_checkpoints(self, *, high_watermarks: bool = False) -> None:
+        """Write recovery points and log starts (and high watermarks) now. Raises ``OSError``."""
         self._recovery_file.write(self.recovery_points)
-
-    def write_log_starts(self) -> None:
         self._start_file.write(self.log_starts)
-
-    def write_high_watermarks(self) -> None:
-        self._high_watermark_file.write(self.high_watermarks)
+        if high_watermarks:
+            self._high_watermark_file.write(self.high_watermarks)
 
     def unlock(self) -> None:
         """Give the directory back; the lock file goes away as after Kafka's stop."""

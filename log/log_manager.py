@@ -15,7 +15,7 @@ from kwire import uuids
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
 from log import clean_shutdown, meta_properties
-from log.checkpoints import TopicPartition
+from log.checkpoints import CheckpointWrite, TopicPartition
 from log.config import CommitRule, LogConfig
 from log.filenames import DELETE_DIR, STRAY_DIR, marked_dir, partition_dir
 from log.log_directory import DirectoryInUseError, LogDirectory
@@ -307,8 +307,7 @@ class LogManager:
     def _write_checkpoints(self, directories: Iterable[LogDirectory]) -> None:
         for directory in directories:
             try:
-                directory.write_recovery_points()
-                directory.write_log_starts()
+                directory.write_checkpoints()
             except OSError as error:
                 raise ApiError(ErrorCode.KAFKA_STORAGE_ERROR, f"{directory.path}: {error}") from error
 
@@ -331,30 +330,40 @@ class LogManager:
         for log in self._logs.values():
             log.expire_producers(now_ms)
 
-    def checkpoint_recovery_points(self) -> None:
-        """``recovery-point-offset-checkpoint`` of every directory (``log.flush.offset.checkpoint.interval.ms``)."""
+    def checkpoint_recovery_points(self) -> list[CheckpointWrite]:
+        """``recovery-point-offset-checkpoint`` of every directory (``log.flush.offset.checkpoint.interval.ms``).
+
+        The files that change, to be written in a thread.
+        """
+        self._note_recovery_points()
+        return _changed(directory.recovery_points_write() for directory in self.online_directories)
+
+    def checkpoint_log_starts(self) -> list[CheckpointWrite]:
+        """``log-start-offset-checkpoint``, likewise (``log.flush.start.offset.checkpoint.interval.ms``)."""
+        self._note_log_starts()
+        return _changed(directory.log_starts_write() for directory in self.online_directories)
+
+    def checkpoint_high_watermarks(self) -> list[CheckpointWrite]:
+        """``replication-offset-checkpoint``, likewise (``replica.high.watermark.checkpoint.interval.ms``)."""
+        self._note_high_watermarks()
+        return _changed(directory.high_watermarks_write() for directory in self.online_directories)
+
+    def _note_recovery_points(self) -> None:
         for key, log in self._logs.items():
             self._where[key].recovery_points[key] = log.recovery_point
-        for directory in self.online_directories:
-            directory.write_recovery_points()
 
-    def checkpoint_log_starts(self) -> None:
-        """``log-start-offset-checkpoint``: only starts that no segment begins at (DeleteRecords)."""
+    def _note_log_starts(self) -> None:
+        """Only starts that no segment begins at (DeleteRecords)."""
         for key, log in self._logs.items():
             starts = self._where[key].log_starts
             if log.log_start_offset > log.segments.first.base_offset:
                 starts[key] = log.log_start_offset
             else:
                 starts.pop(key, None)
-        for directory in self.online_directories:
-            directory.write_log_starts()
 
-    def checkpoint_high_watermarks(self) -> None:
-        """``replication-offset-checkpoint`` (``replica.high.watermark.checkpoint.interval.ms``)."""
+    def _note_high_watermarks(self) -> None:
         for key, log in self._logs.items():
             self._where[key].high_watermarks[key] = log.high_watermark
-        for directory in self.online_directories:
-            directory.write_high_watermarks()
 
     # Stop
 
@@ -383,10 +392,11 @@ class LogManager:
                 spoiled.append(self._where[key])
             progress(done + 1, total)
         try:
-            self.checkpoint_recovery_points()
-            self.checkpoint_log_starts()
-            self.checkpoint_high_watermarks()
+            self._note_recovery_points()
+            self._note_log_starts()
+            self._note_high_watermarks()
             for directory in self.online_directories:
+                directory.write_checkpoints(high_watermarks=True)
                 if directory not in spoiled and not directory.unrecovered:
                     clean_shutdown.write_marker(self.storage, directory.path, broker_epoch)
         except OSError as error:
@@ -401,3 +411,7 @@ class LogManager:
             if epoch is not None:
                 return epoch
         return None
+
+
+def _changed(work: Iterable[CheckpointWrite | None]) -> list[CheckpointWrite]:
+    return [write for write in work if write is not None]

@@ -311,12 +311,16 @@ class RealStorage:
             os.close(fd)
 
     def try_lock(self, path: str) -> object | None:
-        file = RealFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
-        try:
-            fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return None
-        return _Lock(file)
+        while True:
+            file = RealFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
+            try:
+                fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return None
+            # who had it may have removed the file between our open and our lock
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(path).st_ino == os.fstat(file.fd).st_ino:
+                    return _Lock(file)
 
 
 def read_file(storage: Storage, path: str) -> bytes | None:

@@ -9,6 +9,7 @@ from attrs import define, field
 from kwire.errors import ApiError
 from kwire.records import RecordBatchBuilder, end_transaction_marker, iter_batches, read_records
 from kwire.records.control import ControlType
+from log.checkpoints import CheckpointWrite
 from log.config import CommitRule, LogConfig
 from log.log_manager import LogManager
 from log.partition_log import PartitionLog
@@ -119,9 +120,13 @@ class World:
             item.run(self.storage)
 
     def checkpoint(self) -> None:
-        self.manager.checkpoint_recovery_points()
-        self.manager.checkpoint_log_starts()
-        self.manager.checkpoint_high_watermarks()
+        self.run_all(self.manager.checkpoint_recovery_points())
+        self.run_all(self.manager.checkpoint_log_starts())
+        self.run_all(self.manager.checkpoint_high_watermarks())
+
+    def run_all(self, work: list[CheckpointWrite]) -> None:
+        for item in work:
+            item.run(self.storage)
 
     def new_epoch(self, key: tuple[str, int]) -> None:
         self.log(key).assign_epoch(self.log(key).leader_epoch + 1)
