@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -88,6 +89,8 @@ def serve(
     """
     if ephemeral and data_dir is not None:
         raise click.UsageError("--ephemeral and --data-dir exclude each other")
+    # Nothing that loading makes is garbage; collecting goes on when the broker is ready.
+    gc.disable()
     from broker.cli.serve import ServeOptions, run
 
     sys.exit(

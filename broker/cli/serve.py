@@ -6,10 +6,8 @@ import errno
 import gc
 import logging
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,6 +107,9 @@ def _data_directory(options: ServeOptions) -> Iterator[ServeOptions]:
     if not options.ephemeral:
         yield options
         return
+    import shutil
+    import tempfile
+
     from attrs import evolve
 
     directory = Path(tempfile.mkdtemp(prefix="kwire-"))
@@ -126,6 +127,7 @@ def _run_until_stopped(config: BrokerConfig, options: ServeOptions) -> None:
     def on_ready(addresses: Sequence[Address]) -> None:
         # What was loaded to get here stays: it need not be looked at by every collection.
         gc.freeze()
+        gc.enable()
         if options.ready_file is not None:
             write_ready_file(options.ready_file, addresses)
         for line in start_lines(config.node_id):
@@ -159,6 +161,8 @@ def _stop_on_signals(stop: trio.Event, token: trio.lowlevel.TrioToken, options: 
         # The interrupted code may hold the log's lock or be in the midst of a line: write past it.
         os.write(2, b"kwire: left without a clean shutdown, the next start recovers\n")
         if options.ephemeral and options.data_dir is not None:
+            import shutil
+
             shutil.rmtree(options.data_dir, ignore_errors=True)
         os._exit(128 + number)
 
