@@ -370,12 +370,34 @@ class Connection:
         self._out_bytes = 0
         if len(out) > 1 and all(type(piece) is bytes for piece in out):
             out = [b"".join(out)]  # type: ignore[arg-type]
-        if not self._transport.send(out):
+        if not self._transport.send(out) and not self._blocked:
             self._blocked = True
+            self._wait_to_send()
+
+    def _wait_to_send(self) -> None:
+        """Until the socket takes more, or the disk has given what comes next."""
+        cold = self._transport.cold
+        if cold is None:
             self._set_interest(WRITE)
+            return
+        self._set_interest(_MUTED)
+        self._host.reactor.run_in_thread(cold.warm).add_callback(self._warmed)
+
+    def _warmed(self, done: Deferred[None]) -> None:
+        self._transport.cold = None
+        if self.closed:
+            return
+        try:
+            done.result()
+            self._on_writable()
+        except OSError as error:
+            self.close(f"connection lost: {error}")
 
     def _on_writable(self) -> None:
+        if self._transport.cold is not None:
+            return
         if not self._transport.flush():
+            self._wait_to_send()
             return
         if self._blocked:
             self._blocked = False

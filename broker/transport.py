@@ -16,6 +16,10 @@ Buffer = bytes | bytearray | memoryview
 
 # Pieces are gathered into one `sendmsg` up to the kernel's limit of entries.
 _MAX_IOV: Final = 512
+# Cached or not is looked at once per kernel readahead window.
+_PROBE_EVERY_BYTES: Final = 128 * 1024
+# What is read ahead, without waiting, behind a range that had to be read from the disk: a scan goes on there.
+_READ_AHEAD_BYTES: Final = 4 * 1024 * 1024
 # How much of a file is read (TLS) or sent at a time, so that one large answer does not hold the loop.
 _FILE_CHUNK_BYTES: Final = 1024 * 1024
 _TLS_CHUNK_BYTES: Final = 128 * 1024
@@ -39,10 +43,53 @@ class FilePiece(Protocol):
 Piece = Buffer | FilePiece
 
 
+class ColdRange:
+    """Bytes of a file that would have to be waited for."""
+
+    __slots__ = ("_count", "_piece", "_position")
+
+    def __init__(self, piece: FilePiece, position: int, count: int) -> None:
+        self._piece = piece
+        self._position = position
+        self._count = count
+
+    def warm(self) -> None:
+        """Read them, and begin to read what follows. Blocks; the piece keeps the file open."""
+        fd = self._piece.fileno()
+        os.posix_fadvise(fd, self._position, max(self._count, _READ_AHEAD_BYTES), os.POSIX_FADV_WILLNEED)
+        position, end = self._position, self._position + self._count
+        while position < end:
+            got = len(os.pread(fd, min(_PROBE_EVERY_BYTES, end - position), position))
+            if not got:
+                return
+            position += got
+
+
+def is_cached(fd: int, position: int, count: int) -> bool:
+    """Whether a read would not wait for the disk, as far as probing a byte here and there can tell."""
+    probe = bytearray(1)
+    end = position + count
+    try:
+        while position < end:
+            os.preadv(fd, [probe], position, os.RWF_NOWAIT)
+            position += _PROBE_EVERY_BYTES
+        os.preadv(fd, [probe], end - 1, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # a file system that cannot tell
+    return True
+
+
 class Transport(Protocol):
-    """One socket. Errors of the socket are raised as OSError."""
+    """One socket. Errors of the socket are raised as OSError.
+
+    cold: set when `send` or `flush` returned False because the next bytes of a file are not in the page cache. Its
+    `warm()` reads them (in a thread); then `flush` goes on.
+    """
 
     sock: socket.socket
+    cold: ColdRange | None
 
     def receive_into(self, view: memoryview) -> int:
         """Bytes read; 0 at the end of the stream; -1 when there is nothing to read now."""
@@ -66,10 +113,12 @@ def _size(piece: Piece) -> int:
 class PlainTransport:
     """TCP as it is."""
 
-    __slots__ = ("_rest", "_sent_of_file", "sock")
+    __slots__ = ("_known_warm", "_rest", "_sent_of_file", "cold", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self.cold: ColdRange | None = None
+        self._known_warm = 0  # how far into the file piece at hand was found cached, or was warmed
         self._rest: deque[Piece] = deque()
         self._sent_of_file = 0
 
@@ -98,6 +147,8 @@ class PlainTransport:
         return self.flush()
 
     def flush(self) -> bool:
+        if self.cold is not None:
+            return False
         rest = self._rest
         try:
             while rest:
@@ -111,6 +162,7 @@ class PlainTransport:
                 else:
                     rest.popleft()
                     self._sent_of_file = 0
+                    self._known_warm = 0
         except BlockingIOError:
             return False
         return True
@@ -147,7 +199,13 @@ class PlainTransport:
             if budget <= 0:
                 return False  # others' turn; the socket stays writable, so the loop comes back
             count = min(size - self._sent_of_file, budget)
-            sent = os.sendfile(self.sock.fileno(), piece.fileno(), piece.position + self._sent_of_file, count)
+            start = piece.position + self._sent_of_file
+            if self._sent_of_file + count > self._known_warm:
+                self._known_warm = self._sent_of_file + count
+                if not is_cached(piece.fileno(), start, count):
+                    self.cold = ColdRange(piece, start, count)
+                    return False
+            sent = os.sendfile(self.sock.fileno(), piece.fileno(), start, count)
             if sent == 0:
                 raise ConnectionError("a file range is shorter than it was said to be")
             self._sent_of_file += sent
@@ -162,7 +220,18 @@ class PlainTransport:
 class TlsTransport:
     """TLS over TCP: the record layer works on memory, the socket stays non-blocking."""
 
-    __slots__ = ("_encrypted", "_file_sent", "_incoming", "_outgoing", "_rest", "_tls", "handshaken", "sock")
+    __slots__ = (
+        "_encrypted",
+        "_file_sent",
+        "_incoming",
+        "_known_warm",
+        "_outgoing",
+        "_rest",
+        "_tls",
+        "cold",
+        "handshaken",
+        "sock",
+    )
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         self.sock = sock
@@ -171,6 +240,8 @@ class TlsTransport:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._rest: deque[Piece] = deque()
         self._file_sent = 0
+        self._known_warm = 0
+        self.cold: ColdRange | None = None
         self._encrypted = memoryview(b"")
         self.handshaken = False
 
@@ -209,7 +280,7 @@ class TlsTransport:
         return self.flush()
 
     def flush(self) -> bool:
-        if not self._drain():
+        if not self._drain() or self.cold is not None:
             return False
         rest = self._rest
         while rest:
@@ -228,7 +299,13 @@ class TlsTransport:
             else:
                 count = min(len(piece) - self._file_sent, _TLS_CHUNK_BYTES)
                 if count:
-                    data = os.pread(piece.fileno(), count, piece.position + self._file_sent)
+                    start = piece.position + self._file_sent
+                    if self._file_sent + count > self._known_warm:
+                        self._known_warm = self._file_sent + count
+                        if not is_cached(piece.fileno(), start, count):
+                            self.cold = ColdRange(piece, start, count)
+                            return False
+                    data = os.pread(piece.fileno(), count, start)
                     if not data:
                         raise ConnectionError("a file range is shorter than it was said to be")
                     self._tls.write(data)
@@ -236,6 +313,7 @@ class TlsTransport:
                 if self._file_sent >= len(piece):
                     rest.popleft()
                     self._file_sent = 0
+                    self._known_warm = 0
             if self._outgoing.pending >= _TLS_CHUNK_BYTES and not self._drain():
                 return False
         return self._drain()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from broker import transport
 from broker.deferred import Deferred
 from broker.dispatch import Refusal
 from log.storage import FileRange, RealStorage
@@ -129,6 +130,35 @@ def test_file_ranges_follow_their_header(tmp_path: Path) -> None:
             assert await receive_exactly(stream, 2 * len(expected)) == expected * 2
 
     trio.run(main)
+
+
+def test_bytes_that_are_not_in_the_page_cache_are_read_in_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = os.urandom(3_000_000)
+    (tmp_path / "file").write_bytes(content)
+    cold_once: set[int] = set()
+    warmed: list[int] = []
+
+    def is_cached(fd: int, position: int, count: int) -> bool:
+        cold = position not in cold_once
+        cold_once.add(position)
+        return not cold
+
+    monkeypatch.setattr(transport, "is_cached", is_cached)
+    warm = transport.ColdRange.warm
+    monkeypatch.setattr(transport.ColdRange, "warm", lambda self: (warmed.append(self._position), warm(self))[1])
+
+    async def main() -> None:
+        file = RealStorage().open(str(tmp_path / "file"), create=False)
+        async with running_listener(lambda body: [body, FileRange(file, 5, 2_500_000)]) as running:
+            stream = await running.connect()
+            await stream.send_all(frame(b"one") + frame(b"two"))
+            expected = b"one" + content[5:2_500_005] + b"two" + content[5:2_500_005]
+            assert await receive_exactly(stream, len(expected)) == expected
+
+    trio.run(main)
+    assert warmed == [5, 5 + 1024 * 1024, 5 + 2 * 1024 * 1024]
 
 
 def test_a_peer_that_does_not_read_stops_being_read() -> None:
