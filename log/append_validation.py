@@ -20,6 +20,7 @@ RecordsRejectedError says code, reason and record errors. What Kafka answers wit
 data that does not unpack, offsets that do not follow in a compressed batch) is answered so here too.
 """
 
+from collections.abc import Iterator
 from enum import Enum
 
 from attrs import define
@@ -34,6 +35,7 @@ from kwire.records.batch import (
     HEADER_SIZE,
     LOG_APPEND_TIME_FLAG,
     LOG_OVERHEAD,
+    NO_PRODUCER_EPOCH,
     NO_PRODUCER_ID,
     NO_TIMESTAMP,
     OFFSET_LENGTH_EPOCH,
@@ -97,17 +99,18 @@ def validate_produce(api_version: int, records: memoryview | None) -> None:
     cannot be, UNSUPPORTED_COMPRESSION_TYPE for zstd below version 7.
     """
     try:
-        sizes = _batch_sizes(records) if records is not None else []
         prefix = f"Produce requests with version {api_version} "
-        if not sizes or records is None:
+        sizes = _batch_sizes(records) if records is not None else iter(())
+        size = next(sizes, 0)
+        if size == 0 or records is None:
             raise invalid_record(prefix + "must have at least one record batch per partition")
         if records[16] != 2:
             raise invalid_record(prefix + "are only allowed to contain record batches with magic version 2")
-        if api_version < 7 and sizes[0] > 22 and records[22] & 0x07 == Codec.ZSTD:
+        if api_version < 7 and size > 22 and records[22] & 0x07 == Codec.ZSTD:
             raise RecordsRejectedError(
                 ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, prefix + "are not allowed to use ZStandard compression"
             )
-        if len(sizes) > 1:
+        if next(sizes, None) is not None:
             raise invalid_record(prefix + "are only allowed to contain exactly one record batch per partition")
     except RecordsRejectedError as error:
         error.message = error.reason
@@ -163,9 +166,11 @@ def _sound_header(records: memoryview, config: LogConfig) -> BatchHeader | None:
     return None
 
 
-def _batch_sizes(records: memoryview) -> list[int]:
-    """Sizes of the whole batches at the start of `records`; what follows them is cut off (Kafka: trimInvalidBytes)."""
-    sizes = []
+def _batch_sizes(records: memoryview) -> Iterator[int]:
+    """Sizes of the whole batches at the start of `records`; what follows them is cut off (Kafka: trimInvalidBytes).
+
+    RecordsRejectedError when it comes to a size or magic that cannot be.
+    """
     position = 0
     left = len(records)
     while left >= LOG_OVERHEAD:
@@ -176,7 +181,7 @@ def _batch_sizes(records: memoryview) -> list[int]:
                 f"Record size {length} is less than the minimum record overhead ({_MIN_RECORD_SIZE})",
             )
         if left <= 16:
-            break
+            return
         magic = records[position + 16]
         if magic > 2:
             raise RecordsRejectedError(
@@ -184,23 +189,20 @@ def _batch_sizes(records: memoryview) -> list[int]:
             )
         size = LOG_OVERHEAD + length
         if size > left:
-            break
-        sizes.append(size)
+            return
+        yield size
         position += size
         left -= size
-    return sizes
 
 
 def _checked_header(
     records: memoryview, config: LogConfig, partition: str, leader_epoch: int, origin: AppendOrigin
 ) -> BatchHeader:
     """The header of the one batch, whose own sizes and checksum hold  (Kafka: UnifiedLog.analyzeAndValidateRecords)."""
-    sizes = _batch_sizes(records)
-    if not sizes:
-        raise invalid_record("Record batch has no batches at all")
     position = 0
     first: BatchHeader | None = None
-    for size in sizes:
+    batches = 0
+    for size in _batch_sizes(records):
         if records[position + 16] != 2:
             raise invalid_record("only record batches with magic version 2 are written")
         if size < _MAGIC_2_FIELDS:
@@ -232,8 +234,11 @@ def _checked_header(
                 ErrorCode.UNKNOWN_SERVER_ERROR, f"Unknown compression type id: {header.attributes & 0x07}"
             )
         first = first or header
+        batches += 1
         position += size
-    if first is None or len(sizes) > 1:
+    if first is None:
+        raise invalid_record("Record batch has no batches at all")
+    if batches > 1:
         raise invalid_record("Compressed outer record has more than one batch")
     return first
 
@@ -418,6 +423,7 @@ def _pack_anew(
     try:
         for record in iter_record_bytes(body, header):
             builder.append(record.key, record.value, timestamp=record.timestamp, headers=record.headers)
+        _check_producer_fields(header)
         data = builder.build()
     except ValueError as error:
         raise RecordsRejectedError(ErrorCode.UNKNOWN_SERVER_ERROR, str(error)) from None
@@ -438,6 +444,17 @@ def _pack_anew(
         log_append_time_ms=now_ms if log_append_time else -1,
         packed_anew=True,
     )
+
+
+def _check_producer_fields(header: BatchHeader) -> None:
+    """ValueError for what Kafka's builder refuses to write  (MemoryRecordsBuilder.validateProducerState)."""
+    if header.producer_id == NO_PRODUCER_ID:
+        if header.is_transactional:
+            raise ValueError("Cannot write transactional messages without a valid producer ID")
+    elif header.producer_epoch == NO_PRODUCER_EPOCH:
+        raise ValueError("Invalid negative producer epoch")
+    elif header.base_sequence < 0:
+        raise ValueError("Invalid negative sequence number used")
 
 
 def _level(config: LogConfig, codec: Codec) -> int | None:

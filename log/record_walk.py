@@ -18,7 +18,7 @@ from typing import Final
 from attrs import define, field
 
 from kwire.error_codes import ErrorCode
-from kwire.records.varint import read_varint, read_varlong
+from kwire.records.varint import read_varint, read_varlong, wrap_int64
 from log.append_errors import RecordError, RecordsRejectedError
 
 NO_TIMESTAMP: Final = -1
@@ -63,11 +63,6 @@ class Walk:
 
 def invalid_record(reason: str) -> RecordsRejectedError:
     return RecordsRejectedError(ErrorCode.INVALID_RECORD, reason)
-
-
-def wrap_int64(value: int) -> int:
-    """Java's long arithmetic."""
-    return ((value + (1 << 63)) & ((1 << 64) - 1)) - (1 << 63)
 
 
 def walk_records(data: bytes | bytearray | memoryview, count: int, rules: WalkRules, framing: Framing) -> Walk:
@@ -129,7 +124,7 @@ def walk_records(data: bytes | bytearray | memoryview, count: int, rules: WalkRu
             )
 
         timestamp = wrap_int64(base_timestamp + delta) if append_time is None else append_time
-        offset = rules.base_offset + offset_delta
+        offset = wrap_int64(rules.base_offset + offset_delta)
         if rules.require_keys and key_size < 0:
             walk.errors.append(
                 (index, f"Compacted topic cannot accept message without key in topic partition {rules.partition}")
@@ -172,10 +167,13 @@ def _timestamp_error(
                 f"{wrap_int64(rules.now_ms + rules.after_max_ms)}]"
             )
     elif rules.append_time is not None:
-        name = "PartialDefaultRecord" if skimmed else "DefaultRecord"
+        name = "PartialDefaultRecord"
+        if not skimmed:
+            name = "DefaultRecord"
+            key_size, value_size = max(key_size, 0), max(value_size, 0)
         return (
             f"Invalid timestamp type in message {name}(offset={offset}, timestamp={timestamp}, "
-            f"key={max(key_size, 0)} bytes, value={max(value_size, 0)} bytes). "
+            f"key={key_size} bytes, value={value_size} bytes). "
             "Producer should not set timestamp type to LogAppendTime."
         )
     return None

@@ -7,7 +7,7 @@ from attrs import define
 from kwire.errors import CorruptRecordsError
 from kwire.records.batch import HEADER_SIZE, BatchHeader, Buffer, TimestampType
 from kwire.records.compression import DEFAULT_LIMIT, Codec, decompress
-from kwire.records.varint import read_varint, read_varlong
+from kwire.records.varint import read_varint, read_varlong, wrap_int64
 
 
 @define(slots=True)
@@ -91,8 +91,8 @@ def _read_record(
             content, position = _read_bytes(view, position)
             found.append((name.decode("utf-8", "replace"), content))
         headers = tuple(found)
-    timestamp = base_timestamp + timestamp_delta if append_time is None else append_time
-    return Record(base_offset + offset_delta, timestamp, key, value, headers), position
+    timestamp = wrap_int64(base_timestamp + timestamp_delta) if append_time is None else append_time
+    return Record(wrap_int64(base_offset + offset_delta), timestamp, key, value, headers), position
 
 
 def _read_bytes(view: memoryview, position: int) -> tuple[bytes | None, int]:

@@ -48,6 +48,11 @@ def read_varlong(data: Sequence[int], position: int) -> tuple[int, int]:
             raise ValueError("varlong is longer than 10 bytes")
 
 
+def wrap_int64(value: int) -> int:
+    """A sum as 64-bit arithmetic gives it: offsets and timestamps of damaged batches overflow."""
+    return ((value + (1 << 63)) & 0xFFFFFFFFFFFFFFFF) - (1 << 63)
+
+
 _ONE_BYTE = tuple(bytes((value,)) for value in range(0x80))
 
 
