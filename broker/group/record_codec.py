@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
+from broker.group.record_batches import pack_batch, unpack_pairs
 from broker.group.records import (
     NO_TOPIC_ID,
     CoordinatorRecord,
@@ -24,7 +26,7 @@ from broker.group.records import (
 from kwire import codec
 from kwire.errors import DecodeError
 from kwire.internal.group_offsets import GroupMetadataKey, GroupMetadataValue, MemberMetadata
-from kwire.records import RecordBatchBuilder, iter_batches, read_records
+from kwire.records import HEADER_SIZE, iter_batches, read_records
 
 GROUP_KEY_VERSION = 2
 GROUP_VALUE_VERSION = 3
@@ -40,9 +42,8 @@ _VALUE_1_HEAD = struct.Struct(">hqh")
 _VALUE_1_TAIL = struct.Struct(">qq")
 _NO_TAGS = b"\x00"
 _TOPIC_ID_TAG = b"\x01\x00\x10"
-# Bytes around a record besides its key and value, at most; and of a batch's header.
+# Bytes around a record besides its key and value, at most.
 _RECORD_OVERHEAD = 30
-_BATCH_OVERHEAD = 61
 
 
 # Encoding
@@ -52,45 +53,38 @@ def encode_batches(
     records: Sequence[CoordinatorRecord], now_ms: int, max_bytes: int, splittable: bool
 ) -> list[bytearray] | None:
     """The records as batches of at most `max_bytes`, one unless `splittable`. None when they do not fit."""
-    batches = []
-    builder: RecordBatchBuilder | None = None
-    size = 0
-    for record in records:
-        key, value = encode_record(record)
-        size += _RECORD_OVERHEAD + len(key) + (len(value) if value is not None else 0)
-        if builder is not None and splittable and size + _BATCH_OVERHEAD > max_bytes:
-            batches.append(builder.build())
-            builder = None
-            size = _RECORD_OVERHEAD + len(key) + (len(value) if value is not None else 0)
-        if builder is None:
-            builder = RecordBatchBuilder()
-        builder.append(key, value, timestamp=now_ms)
-    if builder is not None:
-        batches.append(builder.build())
-    if any(len(batch) > max_bytes for batch in batches):
+    pairs = [encode_record(record) for record in records]
+    batch = pack_batch(pairs, now_ms)
+    if len(batch) <= max_bytes:
+        return [batch]
+    if not splittable:
         return None
-    return batches
+    batches = []
+    begin = size = 0
+    for end, (key, value) in enumerate(pairs):
+        record_bytes = _RECORD_OVERHEAD + len(key) + (len(value) if value is not None else 0)
+        if size + record_bytes > max_bytes - HEADER_SIZE and end > begin:
+            batches.append(pack_batch(pairs[begin:end], now_ms))
+            begin, size = end, 0
+        size += record_bytes
+    batches.append(pack_batch(pairs[begin:], now_ms))
+    return batches if all(len(batch) <= max_bytes for batch in batches) else None
 
 
 def encode_record(record: CoordinatorRecord) -> tuple[bytes, bytes | None]:
     """Key and value; the value of a tombstone is None."""
     if type(record) is OffsetRecord:
-        group = record.group_id.encode()
-        topic = record.topic.encode()
-        key = b"".join(
-            (
-                _OFFSET_KEY_PREFIX,
-                len(group).to_bytes(2, "big"),
-                group,
-                len(topic).to_bytes(2, "big"),
-                topic,
-                record.partition.to_bytes(4, "big", signed=True),
-            )
-        )
+        key = _offset_key_prefix(record.group_id, record.topic) + _INT32.pack(record.partition)
         return key, None if record.value is None else encode_offset(record.value)
     assert isinstance(record, GroupRecord)
     key = _GROUP_KEY_PREFIX + codec.encode(GroupMetadataKey(group=record.group_id), 0)
     return key, None if record.value is None else encode_group(record.value)
+
+
+@lru_cache(maxsize=1024)
+def _offset_key_prefix(group_id: str, topic: str) -> bytes:
+    group, name = group_id.encode(), topic.encode()
+    return b"".join((_OFFSET_KEY_PREFIX, _INT16.pack(len(group)), group, _INT16.pack(len(name)), name))
 
 
 def encode_offset(value: OffsetAndMetadata) -> bytes:
@@ -153,16 +147,24 @@ def encode_group(group: StoredGroup) -> bytes:
 
 
 def decode_records(chunk: memoryview) -> Iterator[CoordinatorRecord]:
-    """The records in whole batches. Control batches, and records of other kinds of groups, are passed over."""
+    """The records in whole batches. Control batches, and records of other kinds of groups, are passed over.
+
+    Raises DecodeError, CorruptRecordsError.
+    """
     for header in iter_batches(chunk):
         if header.is_control:
             continue
-        for record in read_records(chunk, header.position):
-            if record.key is None:
-                continue
-            decoded = decode_record(record.key, record.value)
-            if decoded is not None:
-                yield decoded
+        if header.is_compressed:
+            pairs: Iterable[tuple[bytes | None, bytes | None]] = (
+                (record.key, record.value) for record in read_records(chunk, header.position)
+            )
+        else:
+            pairs = unpack_pairs(bytes(chunk[header.position + HEADER_SIZE : header.end]), header.record_count)
+        for key, value in pairs:
+            if key is not None:
+                decoded = decode_record(key, value)
+                if decoded is not None:
+                    yield decoded
 
 
 def decode_all(chunks: Iterable[memoryview]) -> Iterator[CoordinatorRecord]:
@@ -174,7 +176,7 @@ def decode_record(key: bytes, value: bytes | None) -> CoordinatorRecord | None:
     """The record, None when it is of a kind this coordinator does not know. DecodeError: damaged."""
     if len(key) < 2:
         raise DecodeError(f"a coordinator record's key of {len(key)} bytes")
-    version = int.from_bytes(key[:2], "big", signed=True)
+    version = key[0] << 8 | key[1]
     try:
         if version in OFFSET_KEY_VERSIONS:
             group_end = 4 + _INT16.unpack_from(key, 2)[0]
@@ -195,9 +197,8 @@ def decode_record(key: bytes, value: bytes | None) -> CoordinatorRecord | None:
 
 def decode_offset(value: bytes) -> OffsetAndMetadata:
     """An OffsetCommitValue of any version, 0 to 4."""
-    version, offset = _INT16.unpack_from(value)[0], _INT64.unpack_from(value, 2)[0]
-    if version == 4:
-        epoch = _INT32.unpack_from(value, 10)[0]
+    if value[:2] == b"\x00\x04":
+        _, offset, epoch = _VALUE_4_HEAD.unpack_from(value)
         size = value[14] if len(value) > 14 else 0
         position = 15
         if size >= 0x80:
@@ -208,6 +209,7 @@ def decode_offset(value: bytes) -> OffsetAndMetadata:
         metadata = str(value[position:end], "utf-8")
         commit_ms = _INT64.unpack_from(value, end)[0]
         return OffsetAndMetadata(offset, epoch, metadata, commit_ms, -1, _topic_id(value, end + 8))
+    version, offset = _INT16.unpack_from(value)[0], _INT64.unpack_from(value, 2)[0]
     if not 0 <= version <= 4:
         raise DecodeError(f"OffsetCommitValue of version {version}")
     position = 10
