@@ -14,7 +14,8 @@ from kwire.messages.find_coordinator import Coordinator, FindCoordinatorRequest,
 _BATCHED_SINCE = 4
 _GROUP = 0
 _TRANSACTION = 1
-# What Kafka's own answers up to v3 say in words.
+_NO_TRANSACTIONS = "This broker does not support transactions yet."
+# The error message of answers up to v3.
 _MESSAGES = {
     ErrorCode.NONE: "NONE",
     ErrorCode.COORDINATOR_NOT_AVAILABLE: "The coordinator is not available.",
@@ -22,7 +23,7 @@ _MESSAGES = {
         "This most likely occurs because of a request being malformed by the client library or the message was sent to"
         " an incompatible broker. See the broker logs for more details."
     ),
-    ErrorCode.UNSUPPORTED_VERSION: "The version of API is not supported.",
+    ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: _NO_TRANSACTIONS,
 }
 
 
@@ -49,8 +50,9 @@ def _find(
 ) -> Coordinator:
     """The node for one key. COORDINATOR_NOT_AVAILABLE while the internal topic is being created."""
     if key_type == _TRANSACTION:
-        # No transactions yet: clients give up at once on this code, while they would ask again on others.
-        return _refuse(key, ErrorCode.UNSUPPORTED_VERSION)
+        # No transactions yet. This is the one code on which every client gives up at once and says so; librdkafka asks
+        # again until its timeout on any other.
+        return _refuse(key, ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, _NO_TRANSACTIONS)
     if key_type != _GROUP:
         return _refuse(key, ErrorCode.INVALID_REQUEST)
     if not groups.available():
@@ -62,5 +64,5 @@ def _find(
     return Coordinator(key=key, node_id=ctx.node_id, host=host, port=port)
 
 
-def _refuse(key: str, code: ErrorCode) -> Coordinator:
-    return Coordinator(key=key, node_id=-1, host="", port=-1, error_code=code)
+def _refuse(key: str, code: ErrorCode, message: str = "") -> Coordinator:
+    return Coordinator(key=key, node_id=-1, host="", port=-1, error_code=code, error_message=message)
