@@ -97,6 +97,23 @@ def partition_change(
     return None if _is_empty(record) else record
 
 
+def copied(record: PartitionChangeRecord, topic_id: bytes, index: int) -> PartitionChangeRecord:
+    """The same change of another partition. Shares the lists."""
+    return PartitionChangeRecord(
+        partition_id=index,
+        topic_id=topic_id,
+        isr=record.isr,
+        leader=record.leader,
+        replicas=record.replicas,
+        removing_replicas=record.removing_replicas,
+        adding_replicas=record.adding_replicas,
+        leader_recovery_state=record.leader_recovery_state,
+        directories=record.directories,
+        eligible_leader_replicas=record.eligible_leader_replicas,
+        last_known_elr=record.last_known_elr,
+    )
+
+
 def _complete_reassignment(target: Target) -> None:
     """Once the ISR holds every replica that is to stay, those to be removed go."""
     if not (target.removing or target.adding):

@@ -20,7 +20,14 @@ from broker.controller.image import (
     PartitionImage,
     TopicImage,
 )
-from broker.controller.partition_change import Election, Surroundings, Target, partition_change, without
+from broker.controller.partition_change import (
+    Election,
+    Surroundings,
+    Target,
+    copied,
+    partition_change,
+    without,
+)
 from broker.controller.records import (
     BrokerEndpoint,
     BrokerFeature,
@@ -208,21 +215,23 @@ def _follow(
 ) -> Iterator[PartitionChangeRecord]:
     """The changes of the partitions concerned, when the broker goes, comes, or may have lost something."""
     gone = {broker_id} if removed is not None or unclean else set()
+    # Most partitions of a cluster are alike: what is decided for one is decided for all of its kind.
+    decided: dict[object, PartitionChangeRecord | None] = {}
     for topic in image.topics():
         election = Election.UNCLEAN if image.unclean_election_enabled(topic.name) else Election.ONLINE
-        around: dict[tuple[object, object], Surroundings] = {}
+        min_isr = image.min_isr(topic.name, 2**15)
         for index, partition in enumerate(topic.partitions):
             if not concerns(partition):
                 continue
-            # Partitions on the same directories see the same surroundings.
-            key = (partition.replicas, partition.directories)
-            known = around.get(key)
-            if known is None:
-                known = around[key] = surroundings(
-                    image, topic, partition, removed=removed, added=added, unclean=unclean
-                )
-            target = Target.like(partition)
-            target.isr = without(partition.isr, gone)
-            record = partition_change(topic.topic_id, index, partition, target, known, election)
+            kind = (election, min_isr, *partition.without_epochs())
+            if kind in decided:
+                like = decided[kind]
+                record = None if like is None else copied(like, topic.topic_id, index)
+            else:
+                around = surroundings(image, topic, partition, removed=removed, added=added, unclean=unclean)
+                target = Target.like(partition)
+                target.isr = without(partition.isr, gone)
+                record = partition_change(topic.topic_id, index, partition, target, around, election)
+                decided[kind] = record
             if record is not None:
                 yield record
