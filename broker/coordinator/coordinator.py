@@ -109,10 +109,16 @@ class GroupCoordinator:
         return shard
 
     def partition_changed(self, partition: int) -> None:
-        """This node's leadership of a partition changed: what waits is refused, the log is read anew when needed."""
+        """This node's leadership of a partition changed, or the partition is gone.
+
+        What waits is refused. If this node still leads it, its groups are loaded anew at once: sessions run on.
+        """
         shard = self._shards.pop(partition, None)
-        if shard is not None:
-            shard.close()
+        if shard is None:
+            return
+        shard.close()
+        if not self._closed and self._offsets_topic.log(partition) is not None:
+            self._open_shard(partition)
 
     # Membership
 
@@ -227,6 +233,10 @@ class GroupCoordinator:
     def topics_deleted(self, deleted: Iterable[tuple[str, bytes]]) -> None:
         """Forget the offsets of deleted topics, given by name and id. Shards that are loading take it up afterwards."""
         gone = [DeletedTopic(name, topic_id) for name, topic_id in deleted]
+        if any(topic.name == OFFSETS_TOPIC for topic in gone):
+            self._partition_of.clear()
+            for partition in list(self._shards):
+                self.partition_changed(partition)
         for shard in self._shards.values():
             shard.run_when_active(partial(_forget, gone))
 

@@ -115,6 +115,7 @@ class MemoryOffsetsTopic:
         self.partitions = partitions
         self.logs = [MemoryLog() for _ in range(partitions or PARTITIONS)]
         self.creations = 0
+        self.elsewhere: set[int] = set()
 
     def partition_count(self) -> int | None:
         return self.partitions
@@ -124,7 +125,7 @@ class MemoryOffsetsTopic:
         return Deferred()
 
     def log(self, partition: int) -> MemoryLog | None:
-        return self.logs[partition]
+        return None if partition in self.elsewhere else self.logs[partition]
 
     def has_data(self, partition: int) -> bool:
         return bool(self.logs[partition].batches)

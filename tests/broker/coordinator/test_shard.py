@@ -212,13 +212,34 @@ class TestLoading:
         assert world.heartbeat("m", 1) is ErrorCode.NOT_COORDINATOR
         assert world.clock.timers.next_due_ms() is None
 
-    def test_a_partition_led_elsewhere_for_a_while(self, world: World) -> None:
-        (member,) = world.stable()
+    def test_a_partition_whose_leadership_changed(self, world: World) -> None:
+        (member,) = world.stable(session_ms=10_000)
         parked = world.join(version=3)
         partition = world.shard_of("g").partition
         world.coordinator.partition_changed(partition)
         assert value(parked).error_code == ErrorCode.NOT_COORDINATOR
         assert world.heartbeat(member, 1) is ErrorCode.NONE
+        world.clock.advance(10_000)
+        assert world.state() == "Empty"
+
+    def test_a_partition_led_elsewhere(self, world: World) -> None:
+        (member,) = world.stable()
+        partition = world.shard_of("g").partition
+        world.offsets_topic.elsewhere.add(partition)
+        world.coordinator.partition_changed(partition)
+        assert world.heartbeat(member, 1) is ErrorCode.NOT_COORDINATOR
+        assert world.list() == []
+        world.offsets_topic.elsewhere.clear()
+        assert world.heartbeat(member, 1) is ErrorCode.NONE
+
+    def test_the_offsets_topic_is_deleted_and_made_again(self, world: World) -> None:
+        (member,) = world.stable()
+        world.offsets_topic.partitions = None
+        world.offsets_topic.elsewhere.update(range(PARTITIONS))
+        world.coordinator.topics_deleted([("__consumer_offsets", b"x" * 16)])
+        assert world.heartbeat(member, 1) is ErrorCode.NOT_COORDINATOR
+        world.offsets_topic = world.coordinator._offsets_topic = type(world.offsets_topic)()
+        assert world.heartbeat(member, 1) is ErrorCode.UNKNOWN_MEMBER_ID
 
 
 def beside(group: str) -> str:
