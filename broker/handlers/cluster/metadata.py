@@ -9,6 +9,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
+from attrs import define, field
+
 from broker.addresses import AddressBook
 from broker.context import RequestContext
 from broker.controller.controller import Controller
@@ -30,7 +32,7 @@ from kwire.messages.metadata import (
 # Without an authorizer a client may do everything: bits of the ACL operations that apply.
 ALL_CLUSTER_OPERATIONS: Final = 8096
 ALL_TOPIC_OPERATIONS: Final = 3576
-_MOST_KEPT_ANSWERS: Final = 64
+_MOST_KEPT_BYTES: Final = 8 * 1024 * 1024
 
 
 def metadata(
@@ -43,7 +45,6 @@ def metadata(
         asked = None
     connection = ctx.connection
     key = (
-        "metadata",
         version,
         connection.listener,
         connection.local_host,
@@ -53,9 +54,10 @@ def metadata(
         None if asked is None else tuple([(topic.name, topic.topic_id) for topic in asked]),
     )
     image = controller.image
-    kept: bytes | None = image.derived.get(key)
-    if kept is not None:
-        return kept
+    kept: _Kept = image.derived.get(metadata) or image.derived.setdefault(metadata, _Kept())
+    known = kept.answers.get(key)
+    if known is not None:
+        return known
     if asked is not None:
         refusal = _refusal(asked, version)
         if refusal is not None:
@@ -64,10 +66,23 @@ def metadata(
     if any(topic.error_code for topic in response.topics):
         return response  # what is missing may be created by the next request
     encoded = codec.encode(response, version)
-    if len(image.derived) >= _MOST_KEPT_ANSWERS:
-        image.derived.clear()
-    image.derived[key] = encoded
+    kept.add(key, encoded)
     return encoded
+
+
+@define(slots=True)
+class _Kept:
+    """Encoded answers, by what they depend on besides the image."""
+
+    answers: dict[object, bytes] = field(factory=dict)
+    size: int = 0
+
+    def add(self, key: object, answer: bytes) -> None:
+        if self.size + len(answer) > _MOST_KEPT_BYTES:
+            self.answers.clear()
+            self.size = 0
+        self.answers[key] = answer
+        self.size += len(answer)
 
 
 def _refusal(asked: list[MetadataRequestTopic], version: int) -> ErrorCode | None:

@@ -8,9 +8,11 @@ import pytest
 
 from broker.handlers.cluster.describe_cluster import describe_cluster
 from broker.handlers.cluster.describe_quorum import describe_quorum
+from broker.handlers.cluster.unregister_broker import unregister_broker
 from broker.handlers.cluster.update_features import update_features
 from kwire.messages.describe_cluster import DescribeClusterRequest
 from kwire.messages.describe_quorum import DescribeQuorumRequest, RequestPartitionData, RequestTopicData
+from kwire.messages.unregister_broker import UnregisterBrokerRequest
 from kwire.messages.update_features import FeatureUpdateKey, UpdateFeaturesRequest
 from tests.broker.controller.controller_world import CLUSTER_ID, NOW_MS
 from tests.broker.handlers.admin_world import AdminWorld
@@ -179,3 +181,17 @@ def test_results_in_older_versions(version: int) -> None:
     request = UpdateFeaturesRequest(feature_updates=[FeatureUpdateKey(feature="group.version", max_version_level=1)])
     response = AdminWorld().call(update_features, request, version)
     assert [(r.feature, r.error_code, r.error_message) for r in response.results] == [("group.version", 0, "NONE")]
+
+
+def unregister(world: AdminWorld, broker_id: int) -> tuple[int, str | None]:
+    response = world.call(unregister_broker, UnregisterBrokerRequest(broker_id=broker_id), 0)
+    return response.error_code, response.error_message
+
+
+def test_unregistering() -> None:
+    world = AdminWorld(nodes=2)
+    assert unregister(world, 77) == (102, "Broker ID 77 is not currently registered")
+    assert unregister(world, 2) == (42, "Broker ID 2 is running. Stop it first.")
+    world.controller.fence_broker(2)
+    assert unregister(world, 2) == (0, None)
+    assert list(world.controller.image.brokers) == [1]
