@@ -83,7 +83,7 @@ class Cluster:
             self._storage,
             [os.path.abspath(directory) for directory in config.log_dirs],
             self._log_config,
-            unique=lambda: f"{random.getrandbits(128):032x}",
+            unique=self._unique,
             random_uuid=self._new_uuid,
             jitter=random.randrange,
         )
@@ -97,6 +97,9 @@ class Cluster:
         self._previous_epoch = -1
         self._broker_epoch = -1
         self._ready = False
+
+    def _unique(self) -> str:
+        return f"{self._random.getrandbits(128):032x}"
 
     def _new_uuid(self) -> bytes:
         while True:
@@ -189,7 +192,9 @@ class Cluster:
             clock=clock,
             controller=controller,
             partitions=self.partitions,
-            log_dirs=LogDirs(self.node_id, controller.image, self.manager),
+            log_dirs=LogDirs(
+                self.node_id, controller, self.manager, self.partitions, clock, self._run_in_thread, self._unique
+            ),
             fetch_sessions=FetchSessions(
                 config.get_int("max.incremental.fetch.session.cache.slots"),
                 clock.monotonic_ms,

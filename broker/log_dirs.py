@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define
 
+from broker.deferred import Deferred, start
 from kwire.error_codes import ErrorCode
+from kwire.errors import ApiError
 from log.filenames import LOG, partition_dir
+from log.log_move import LogMove
 
 if TYPE_CHECKING:
-    from broker.controller.image import ClusterImage
+    from broker.clock import Clock
+    from broker.controller.controller import Controller
+    from broker.partitions import Partitions
     from log.log_directory import LogDirectory
     from log.log_manager import LogManager
 
@@ -38,10 +44,25 @@ class ReplicaInDirectory:
 class LogDirs:
     """The directories of one node, with the partitions the image puts there, used or not."""
 
-    def __init__(self, node_id: int, image: ClusterImage, manager: LogManager) -> None:
+    def __init__(
+        self,
+        node_id: int,
+        controller: Controller,
+        manager: LogManager,
+        partitions: Partitions,
+        clock: Clock,
+        run_in_thread: Callable[[Callable[[], None]], Deferred[None]],
+        unique: Callable[[], str],
+    ) -> None:
         self._node_id = node_id
-        self._image = image
+        self._controller = controller
+        self._image = controller.image
         self._manager = manager
+        self._partitions = partitions
+        self._clock = clock
+        self._run_in_thread = run_in_thread
+        self._unique = unique
+        self._moving: dict[tuple[str, int], LogDirectory] = {}
 
     def directories(self) -> list[LogDirectory]:
         return list(self._manager.directories)
@@ -96,3 +117,58 @@ class LogDirs:
         except OSError as error:
             logger.warning("cannot tell the size of %s: %s", path, error)
             return 0
+
+    # -- moving
+
+    def move(self, topic: str, partition: int, path: str) -> None:
+        """Begin to move this node's replica to the directory `path`; it stays in use meanwhile.
+
+        Raises ApiError: LOG_DIR_NOT_FOUND, KAFKA_STORAGE_ERROR for a directory that failed, UNKNOWN_TOPIC_OR_PARTITION.
+        """
+        target = self.by_path(path)
+        if target is None or target.properties is None or target.properties.directory_id is None:
+            raise ApiError(ErrorCode.LOG_DIR_NOT_FOUND)
+        if target.failed is not None:
+            raise ApiError(ErrorCode.KAFKA_STORAGE_ERROR)
+        now = self.directory_of(topic, partition)
+        if now is None:
+            raise ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        if now is target or self._moving.get((topic, partition)) is target:
+            return
+        self._moving[(topic, partition)] = target
+        start(self._move(topic, partition, target, target.properties.directory_id))
+
+    async def _move(self, topic: str, index: int, target: LogDirectory, directory_id: bytes) -> None:
+        key = (topic, index)
+        try:
+            if key in self._manager:
+                await self._move_files(topic, index, target)
+            await self._controller.assign_directory(topic, index, directory_id)
+            logger.info("%s-%d lies in %s now", topic, index, target.path)
+        except (ApiError, OSError) as error:
+            logger.error("cannot move %s-%d to %s: %s", topic, index, target.path, error)
+        except Exception:
+            logger.exception("cannot move %s-%d to %s", topic, index, target.path)
+        finally:
+            if self._moving.get(key) is target:
+                del self._moving[key]
+
+    async def _move_files(self, topic: str, index: int, target: LogDirectory) -> None:
+        partition = self._partitions.get(topic, index)
+        if partition is None:
+            raise ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        move = LogMove(self._manager, partition.log, target, self._unique())
+        leftovers = move.abandon()
+        try:
+            while (names := move.plan(self._clock.now_ms())) is not None:
+                await self._run_in_thread(partial(move.copy, names))
+                if (
+                    self._partitions.get(topic, index) is not partition
+                    or self._moving.get((topic, index)) is not target
+                ):
+                    raise ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, "deleted, or sent elsewhere, meanwhile")
+            leftovers = move.finish(self._clock.now_ms())
+        finally:
+            partition.reopen()
+            for each in leftovers:
+                self._run_in_thread(partial(each.run, self._manager.storage))

@@ -188,6 +188,11 @@ class Partition:
         for watcher in tuple(self._watchers):
             watcher.grown(self)
 
+    def reopen(self) -> None:
+        """The log was closed or replaced: it is opened anew when next used."""
+        if self._log is not None and self._log.closed:
+            self._log = None
+
     def close(self, why: ErrorCode) -> None:
         """The topic is gone, led elsewhere, or the broker stops: nobody waits any longer."""
         self._fail_waiters(ApiError(why))

@@ -9,6 +9,7 @@ from log.checkpoints import CheckpointWrite, OffsetCheckpoint, TopicPartition
 from log.filenames import (
     CLEANER_OFFSETS,
     DELETE_DIR,
+    FUTURE_DIR,
     HIGH_WATERMARKS,
     LOCK,
     LOG_STARTS,
@@ -80,7 +81,7 @@ class LogDirectory:
             found = parse_partition_dir(name)
             if found is None or found.mark == STRAY_DIR:
                 continue
-            if found.mark == DELETE_DIR:
+            if found.mark in (DELETE_DIR, FUTURE_DIR):
                 self.doomed.append(f"{self.path}/{name}")
             elif not found.mark and self.storage.is_dir(f"{self.path}/{name}"):
                 self.partitions.add((found.topic, found.partition))

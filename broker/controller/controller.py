@@ -215,6 +215,11 @@ class Controller:
         """Those going on among the partitions named; None: all."""
         return partitions.list_reassignments(self.image, wanted)
 
+    async def assign_directory(self, topic_name: str, index: int, directory_id: bytes) -> None:
+        """This node's replica lies in another of its directories now. Raises ApiError."""
+        decision = partitions.assign_directory(self.image, topic_name, index, self.settings.node_id, directory_id)
+        await self._perform(decision)
+
     # Cluster
 
     async def update_features(self, updates: Sequence[FeatureUpdate], *, validate_only: bool = False) -> None:

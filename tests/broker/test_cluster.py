@@ -224,3 +224,43 @@ def test_produce_by_shape_gives_the_same_answers(tmp_path: Path) -> None:
                 await client.send(ApiVersionsRequest(), 0)
 
     trio.run(main)
+
+
+def test_a_replica_moves_to_another_directory_while_it_is_used(tmp_path: Path) -> None:
+    from kwire.messages.alter_replica_log_dirs import (
+        AlterReplicaLogDir,
+        AlterReplicaLogDirsRequest,
+        AlterReplicaLogDirTopic,
+    )
+    from kwire.messages.describe_log_dirs import DescribeLogDirsRequest
+
+    async def main() -> None:
+        dirs = [str(tmp_path / name) for name in ("a", "b")]
+        async with running_server(tmp_path) as running:
+            client = await running.connect(running.add(log_dirs=",".join(dirs)))
+            await client.create_topic("t", segment_bytes="1048576")
+            sent = []
+            for number in range(6):
+                sent.append(b"%d" % number * 400_000)
+                await client.produce("t", sent[-1])
+
+            async def where() -> list[str]:
+                found = await client.send(DescribeLogDirsRequest(topics=None), 4)
+                return [each.log_dir for each in found.results if any(t.name == "t" for t in each.topics)]
+
+            (before,) = await where()
+            (after,) = set(dirs) - {before}
+            wanted = AlterReplicaLogDir(path=after, topics=[AlterReplicaLogDirTopic(name="t", partitions=[0])])
+            answer = await client.send(AlterReplicaLogDirsRequest(dirs=[wanted]), 2)
+            assert answer.results[0].partitions[0].error_code == 0
+            while await where() != [after]:
+                sent.append(b"meanwhile")
+                await client.produce("t", sent[-1])
+            await client.produce("t", b"after")
+            assert await client.values("t") == [*sent, b"after"]
+        async with running_server(tmp_path) as running:
+            client = await running.connect(running.add(log_dirs=",".join(dirs)))
+            assert await client.values("t") == [*sent, b"after"]
+            assert not [path for path in Path(before).iterdir() if path.name.startswith("t-0")]
+
+    trio.run(main)

@@ -194,3 +194,24 @@ def list_reassignments(
                     )
                 )
     return ongoing
+
+
+def assign_directory(
+    image: ClusterImage, topic_name: str, index: int, broker_id: int, directory_id: bytes
+) -> Decision[None]:
+    """A broker keeps its replica in another of its directories. (KIP-858)
+
+    Raises ApiError(UNKNOWN_TOPIC_OR_PARTITION) when the broker holds no such replica.
+    """
+    topic = image.topic_by_name(topic_name)
+    partition = image.partition(topic_name, index)
+    if topic is None or partition is None or broker_id not in partition.replicas:
+        raise ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    if partition.directory_of(broker_id) == directory_id:
+        return Decision(None)
+    directories = [
+        directory_id if replica == broker_id else directory
+        for replica, directory in zip(partition.replicas, partition.directories, strict=True)
+    ]
+    change = PartitionChangeRecord(partition_id=index, topic_id=topic.topic_id, directories=directories)
+    return Decision(None, [change])
