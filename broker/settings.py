@@ -38,10 +38,33 @@ def controller_settings(config: BrokerConfig, cluster_id: str, node_id: int) -> 
                     "cleanup.policy": "compact",
                     "segment.bytes": str(config.get_int("offsets.topic.segment.bytes")),
                 },
-            )
+            ),
+            "__transaction_state": InternalTopic(
+                config.get_int("transaction.state.log.num.partitions"),
+                config.get_int("transaction.state.log.replication.factor"),
+                {
+                    "compression.type": "uncompressed",
+                    "cleanup.policy": "compact",
+                    "min.insync.replicas": str(config.get_int("transaction.state.log.min.isr")),
+                    "segment.bytes": str(config.get_int("transaction.state.log.segment.bytes")),
+                    "unclean.leader.election.enable": "false",
+                },
+            ),
+            "__share_group_state": InternalTopic(
+                config.get_int("share.coordinator.state.topic.num.partitions"),
+                config.get_int("share.coordinator.state.topic.replication.factor"),
+                {
+                    "compression.type": "producer",
+                    "cleanup.policy": "delete",
+                    "min.insync.replicas": str(config.get_int("share.coordinator.state.topic.min.isr")),
+                    "retention.ms": "-1",
+                    "segment.bytes": str(config.get_int("share.coordinator.state.topic.segment.bytes")),
+                },
+            ),
         },
         controller_endpoints=(Endpoint("CONTROLLER", "localhost", 0),),
         min_insync_replicas=config.get_int("min.insync.replicas"),
+        unclean_leader_election=config.get_bool("unclean.leader.election.enable"),
     )
 
 

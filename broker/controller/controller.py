@@ -50,7 +50,13 @@ class Controller:
         below: Below,
     ) -> None:
         self.settings = settings
-        self.image = ClusterImage(settings.cluster_id)
+        self.image = ClusterImage(
+            settings.cluster_id,
+            {
+                "min.insync.replicas": str(settings.min_insync_replicas),
+                "unclean.leader.election.enable": str(settings.unclean_leader_election).lower(),
+            },
+        )
         self._log = log
         self._rules = rules
         self._now_ms = now_ms
@@ -281,7 +287,9 @@ class Controller:
         try:
             end = self._log.append(records, self._now_ms())
         except OSError as error:
-            raise self._failed(error) from error
+            # Nothing was appended, so nothing has changed: the next operation may do better.
+            message = f"The metadata log cannot be written: {error}"
+            raise ApiError(ErrorCode.KAFKA_STORAGE_ERROR, message) from error
         listeners = self._listeners
         if not listeners:
             self._replayer.feed(records)
@@ -296,7 +304,7 @@ class Controller:
         return end
 
     def _failed(self, error: Exception) -> ApiError:
-        """After a failed write nobody knows what the log holds: nothing more is changed until the next start."""
+        """After a failed sync the image may know more than the disk: nothing more is changed until the next start."""
         if self._failure is None:
-            self._failure = ApiError(ErrorCode.KAFKA_STORAGE_ERROR, f"The metadata log cannot be written: {error}")
+            self._failure = ApiError(ErrorCode.KAFKA_STORAGE_ERROR, f"The metadata log cannot be synced: {error}")
         return self._failure

@@ -27,7 +27,7 @@ from broker.controller.model import (
     TopicImage,
 )
 from broker.controller.names import collision_key, has_collision_characters
-from broker.controller.ports import RESOURCE_TOPIC, ConfigResource
+from broker.controller.ports import RESOURCE_BROKER, RESOURCE_TOPIC, ConfigResource
 from kwire.errors import KwireError
 
 __all__ = [
@@ -52,10 +52,14 @@ class ImageError(KwireError):
 
 
 class ClusterImage:
-    """See the module. `revision` grows by one with each replayed record."""
+    """See the module. `revision` grows by one with each replayed record.
 
-    def __init__(self, cluster_id: str) -> None:
+    static_configs: what the settings say of keys that decisions look at, for where nothing was set at run time.
+    """
+
+    def __init__(self, cluster_id: str, static_configs: Mapping[str, str] = NO_CONFIGS) -> None:
         self.cluster_id = cluster_id
+        self._static_configs = static_configs
         self.revision = 0
         self.brokers_revision = 0
         self.topics_revision = 0
@@ -120,9 +124,11 @@ class ClusterImage:
         return self.features.get("eligible.leader.replicas.version", 0) >= 1
 
     def config_value(self, topic_name: str, key: str) -> str | None:
-        """A topic's own value, else the one set for all brokers under the same key."""
+        """A topic's own value, else the one set for all brokers under the same key, else the settings'."""
         value = self.configs(RESOURCE_TOPIC, topic_name).get(key)
-        return value if value is not None else self.configs(4, "").get(key)
+        if value is None:
+            value = self.configs(RESOURCE_BROKER, "").get(key)
+        return value if value is not None else self._static_configs.get(key)
 
     def min_isr(self, topic_name: str, replication_factor: int) -> int:
         """What elections take for min.insync.replicas: never more than the number of replicas."""

@@ -82,7 +82,10 @@ class MetadataLog(Protocol):
         """Raise the epoch, write quorum-state, append the LeaderChange control record; returns the new epoch."""
 
     def append(self, records: Sequence[Record], now_ms: int) -> int:
-        """Append one batch and return the offset after it. Raises OSError when it could not be written."""
+        """Append one batch and return the offset after it.
+
+        Raises OSError or ApiError(KAFKA_STORAGE_ERROR) when it could not be written; then the log is as it was.
+        """
 
     def committed(self, offset: int) -> Deferred[None]:
         """Finished once all records below `offset` are durable. Fails when they will never be."""

@@ -39,3 +39,4 @@ class ControllerSettings:
     internal_topics: Mapping[str, InternalTopic] = field(factory=dict)
     controller_endpoints: Sequence[Endpoint] = ()
     min_insync_replicas: int = 1
+    unclean_leader_election: bool = False

@@ -94,16 +94,44 @@ def test_the_answer_waits_for_the_commit_and_the_image_does_not() -> None:
     assert answer.result()[0].error is None
 
 
-def test_nothing_is_written_after_a_failed_append() -> None:
+def test_a_failed_append_changes_nothing() -> None:
     controller, log = running()
     log.fail_appends = True
     with pytest.raises(ApiError) as failed:
         run(controller.create_topics([NewTopic("a", 1, 1)]))
     assert failed.value.code is ErrorCode.KAFKA_STORAGE_ERROR
+    assert controller.image.topic_by_name("a") is None
     log.fail_appends = False
+    assert run(controller.create_topics([NewTopic("a", 1, 1)]))[0].error is None
+
+
+def test_nothing_is_written_after_a_failed_commit() -> None:
+    controller, log = running()
+    log.hold = True
+    answer = start(controller.create_topics([NewTopic("a", 1, 1)]))
+    log.waiting[0][1].fail(OSError("the disk is gone"))
+    with pytest.raises(ApiError) as failed:
+        answer.result()
+    assert failed.value.code is ErrorCode.KAFKA_STORAGE_ERROR
+    end = log.end_offset
     with pytest.raises(ApiError):
         run(controller.create_topics([NewTopic("b", 1, 1)]))
-    assert controller.image.topic_by_name("a") is None
+    assert log.end_offset == end
+    # A start takes up what the disk kept, here all of it.
+    again, _ = running(log)
+    assert again.image.topic_by_name("a") is not None
+
+
+def test_answers_come_in_the_order_of_their_records() -> None:
+    controller, log = running()
+    log.hold = True
+    order: list[str] = []
+    for name in ("a", "b"):
+        answer = start(controller.create_topics([NewTopic(name, 1, 1)]))
+        answer.add_callback(lambda _done, name=name: order.append(name))
+    assert order == []
+    log.release()
+    assert order == ["a", "b"]
 
 
 def test_followers_learn_what_changed() -> None:
