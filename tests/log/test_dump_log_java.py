@@ -18,15 +18,6 @@ from log.storage import RealStorage
 JARS = Path(os.environ.get("KAFKA_JARS", Path(__file__).parents[2] / ".cache/kafka-4.3.1"))
 NOW = 1_700_000_000_000
 COMPLAINTS = ("ismatch", "Non-consecutive", "isvalid: false", "not found", "corrupt", "Exception", "Invalid")
-    "mismatch",
-    "Mismatch",
-    "Non-consecutive",
-    "isvalid: false",
-    "not found",
-    "corrupt",
-    "Exception",
-    "Invalid",
-)
 
 pytestmark = [
     pytest.mark.java,
