@@ -104,7 +104,7 @@ public final class Driver {
         new Producers().register(driver.operations);
         new Consumers().register(driver.operations);
         new Admins().register(driver.operations);
-        new Tools(log).register(driver.operations);
+        new Tools().register(driver.operations);
         new Streams().register(driver.operations);
         driver.serve();
         Runtime.getRuntime().halt(0);

@@ -1,5 +1,6 @@
 """The driver's clients as Python objects, one fixture per test: what a test opened is closed after it."""
 
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -7,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from compat_tests.java_clients.jvm import Jvm
+from compat_tests.java_clients.jvm import Jvm, java_command
 
 Partition = tuple[str, int]
 EVENTUALLY_S = 20.0
@@ -165,6 +166,18 @@ class Java:
         result = ToolResult(**self.jvm.call("tool", main=main, args=arguments, stdin=stdin))
         assert not check or result.status == 0, f"{main} ended with {result.status}:\n{result.out}\n{result.err}"
         return result
+
+    def tool_process(self, main: str, *arguments: str) -> ToolResult:
+        """The same in a JVM of its own, for tools that finish their work only when their JVM ends."""
+        done = subprocess.run(
+            java_command(f"org.apache.kafka.tools.{main}", *arguments),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, f"{main} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return ToolResult(done.returncode, done.stdout, done.stderr)
 
     def start_streams(self, input_topic: str, output_topic: str, **config: str) -> str:
         """Start the word count; its handle for `close_streams`."""

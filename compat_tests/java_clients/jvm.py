@@ -50,13 +50,22 @@ def compiled_driver() -> Path:
     return folder
 
 
+QUICK_START = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
+
+
+def java_command(main: str, *arguments: str, flags: tuple[str, ...] = ()) -> list[str]:
+    """The command for a JVM of its own with Kafka's jars."""
+    log4j = f"-Dlog4j2.configurationFile={SOURCES / 'log4j2.xml'}"
+    return [find_java(), *QUICK_START, log4j, *flags, "-cp", f"{kafka_jars()}/*", main, *arguments]
+
+
 class Jvm:
     """The running driver. `submit` returns at once, `call` waits; operations of one `lane` run in order."""
 
     def __init__(self, log: Path) -> None:
         java, classes = find_java(), compiled_driver()
         self.log = log
-        flags = ["-Xmx768M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
+        flags = ["-Xmx768M", *QUICK_START]
         flags += [f"-Dlog4j2.configurationFile={SOURCES / 'log4j2.xml'}", "-Djava.awt.headless=true"]
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
