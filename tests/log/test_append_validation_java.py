@@ -183,8 +183,8 @@ def test_same_answers(tmp_path: Path, long_form: bool) -> None:
 
 
 def _fails_otherwise(answer: dict[str, Any], mine: dict[str, Any]) -> bool:
-    """Kafka unpacks as it walks, so of a batch damaged in both respects it may see the records first; and it takes memory
-    on the word of a record's length.
+    """Kafka unpacks as it walks, so of a batch damaged in both respects it may see the records first; and it takes
+    memory on the word of a record's length.
     """
     if "OutOfMemoryError" in answer["message"]:
         return mine.get("code") == 87
