@@ -94,11 +94,12 @@ def run(options: ServeOptions, environment: Mapping[str, str] = os.environ) -> i
         try:
             _run_until_stopped(resolved.config, placed)
         except BaseException as error:
-            reason = _reason(error)
-            if reason is None:
+            found = _reason(error)
+            if found is None:
                 raise
+            code, reason = found
             print(f"kwire: {reason}", file=sys.stderr)
-            return EXIT_CANNOT_START
+            return code
     return 0
 
 
@@ -193,15 +194,17 @@ def start_lines(node_id: int) -> list[str]:
     ]
 
 
-def _reason(error: BaseException) -> str | None:
-    """What to tell the person who started the broker; None for what is a bug."""
+def _reason(error: BaseException) -> tuple[int, str] | None:
+    """Exit code and what to tell the person who started the broker; None for what is a bug."""
     if isinstance(error, BaseExceptionGroup):
         reasons = [_reason(each) for each in error.exceptions]
         return reasons[0] if reasons and None not in reasons else None
-    if isinstance(error, StartError | SettingsError):
-        return str(error)
+    if isinstance(error, StartError):
+        return EXIT_CANNOT_START, str(error)
+    if isinstance(error, SettingsError):
+        return EXIT_BAD_SETTINGS, str(error)
     if isinstance(error, InvalidConfigError):
-        return explained(error)
+        return EXIT_BAD_SETTINGS, explained(error)
     if isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
-        return str(error)
+        return EXIT_CANNOT_START, str(error)
     return None

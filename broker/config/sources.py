@@ -103,8 +103,10 @@ def explained(error: InvalidConfigError) -> str:
         value = ",".join(value)
     if definition is not None and definition.sensitive:
         value = "[hidden]"
-    allowed = f"; allowed: {definition.allowed()}" if definition is not None else ""
-    return f"{error.name}={value}: {error.reason}{allowed}"
+    allowed = definition.allowed() if definition is not None else "text"
+    if allowed == "text":  # says nothing that the reason does not
+        return f"{error.name}={value}: {error.reason}"
+    return f"{error.name}={value}: {error.reason}; allowed: {allowed}"
 
 
 def _warning(config: BrokerConfig, name: str) -> str | None:

@@ -99,6 +99,12 @@ def test_a_bad_setting_stops_with_what_is_allowed(start: Start) -> None:
     assert not (serve.directory / "kwire-data").exists()
 
 
+def test_tls_without_a_certificate_says_what_to_do(start: Start) -> None:
+    serve = start("--set", "listeners=SSL://127.0.0.1:0")
+    assert serve.wait() == 2
+    assert serve.output == "kwire: ssl.keystore.type=JKS: kwire reads PEM only: set it to PEM\n"
+
+
 def test_an_unknown_setting_is_warned_of(start: Start) -> None:
     serve = start("--port", "0", "--ephemeral", environment={"KAFKA_NUM_PARTITION": "3", "KAFKA_HEAP_OPTS": "-Xmx1G"})
     warning = serve.read_until("WARN")
