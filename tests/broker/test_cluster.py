@@ -264,3 +264,24 @@ def test_a_replica_moves_to_another_directory_while_it_is_used(tmp_path: Path) -
             assert not [path for path in Path(before).iterdir() if path.name.startswith("t-0")]
 
     trio.run(main)
+
+
+def test_each_listener_tells_its_own_address(tmp_path: Path) -> None:
+    """Untold, the address the client reached; told, the advertised one, also with another port in front of it."""
+
+    async def main() -> None:
+        async with running_server(tmp_path) as running:
+            cluster = running.add(
+                listeners="INSIDE://127.0.0.1:0,OUTSIDE://0.0.0.0:0",
+                listener_security_protocol_map="INSIDE:PLAINTEXT,OUTSIDE:PLAINTEXT",
+                advertised_listeners="INSIDE://127.0.0.1:0,OUTSIDE://kafka.example:19092",
+                inter_broker_listener_name="INSIDE",
+            )
+            inside, outside = running.server.addresses(cluster)
+            for address, expected in ((inside, ("127.0.0.1", inside.port)), (outside, ("kafka.example", 19092))):
+                client = Client(await trio.open_tcp_stream("127.0.0.1", address.port))
+                running.clients.append(client)
+                response = await client.send(MetadataRequest(topics=[]), 9)
+                assert [(node.host, node.port) for node in response.brokers] == [expected], address.name
+
+    trio.run(main)
