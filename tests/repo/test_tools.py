@@ -7,7 +7,9 @@ import stat
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from broker.cli.main import cli
 from broker.config.broker_config import BASE_SETTINGS
 from broker.config.definitions import BROKER_DEFAULTS, ConfigDefinition, broker_definitions
 from tools import check_clock, coverage
@@ -108,3 +110,17 @@ def test_every_dependency_has_its_reason() -> None:
 
 def test_the_ci_script_can_be_run() -> None:
     assert (ROOT / ".ci" / "run").stat().st_mode & stat.S_IXUSR
+
+
+def test_the_readme_names_options_that_there_are() -> None:
+    runner = CliRunner()
+    known = runner.invoke(cli, ["serve", "--help"]).output + runner.invoke(cli, ["--help"]).output
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = [line for line in readme.splitlines() if line.startswith("    ") and "kwire serve" in line]
+    assert commands
+    for line in commands:
+        for option in re.findall(r"--[a-z-]+", line.partition("kwire serve")[2]):
+            assert option in known, line
+    targets = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`?make ([a-z]+)`?", readme):
+        assert f"\n{target}:" in targets

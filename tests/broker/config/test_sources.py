@@ -76,3 +76,73 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     bad.write_text("a=\\u1")
     with pytest.raises(SettingsError, match="line 1"):
         read_properties(bad)
+
+
+def test_the_file_that_comes_with_kafka() -> None:
+    """The settings of config/server.properties in Apache Kafka 4's distribution."""
+    found = resolve(
+        {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.bootstrap.servers": "localhost:9093",
+            "listeners": "PLAINTEXT://:9092,CONTROLLER://:9093",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "advertised.listeners": "PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": (
+                "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"
+            ),
+            "num.network.threads": "3",
+            "num.io.threads": "8",
+            "socket.send.buffer.bytes": "102400",
+            "socket.receive.buffer.bytes": "102400",
+            "socket.request.max.bytes": "104857600",
+            "log.dirs": "/tmp/kraft-combined-logs",
+            "num.partitions": "1",
+            "num.recovery.threads.per.data.dir": "2",
+            "offsets.topic.replication.factor": "1",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "log.retention.hours": "168",
+            "log.segment.bytes": "1073741824",
+            "log.retention.check.interval.ms": "300000",
+        },
+        {},
+        {},
+    )
+    assert found.warnings == []
+    (listener,) = found.config.listeners
+    assert (listener.host, listener.port) == ("", 9092)
+    assert str(listener.advertised) == "PLAINTEXT://localhost:9092"
+
+
+def test_the_environment_of_the_official_image() -> None:
+    """The variables of the compose files for a single node."""
+    found = resolve(
+        {},
+        {
+            "KAFKA_NODE_ID": "1",
+            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PLAINTEXT_HOST:PLAINTEXT",
+            "KAFKA_ADVERTISED_LISTENERS": "PLAINTEXT_HOST://localhost:9092,PLAINTEXT://broker:19092",
+            "KAFKA_PROCESS_ROLES": "broker,controller",
+            "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@broker:29093",
+            "KAFKA_LISTENERS": "CONTROLLER://:29093,PLAINTEXT_HOST://:9092,PLAINTEXT://:19092",
+            "KAFKA_INTER_BROKER_LISTENER_NAME": "PLAINTEXT",
+            "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+            "CLUSTER_ID": "4L6g3nShT-eMCtK--X86sw",
+            "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+            "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+            "KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR": "1",
+            "KAFKA_LOG_DIRS": "/tmp/kraft-combined-logs",
+            "KAFKA_HEAP_OPTS": "-Xmx1G",
+        },
+        {},
+    )
+    assert found.warnings == []
+    assert [(each.name, each.port, str(each.advertised)) for each in found.config.listeners] == [
+        ("PLAINTEXT_HOST", 9092, "PLAINTEXT_HOST://localhost:9092"),
+        ("PLAINTEXT", 19092, "PLAINTEXT://broker:19092"),
+    ]
+    assert found.config.get("kwire.cluster.id") == "4L6g3nShT-eMCtK--X86sw"
