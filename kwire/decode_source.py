@@ -72,14 +72,25 @@ def _wrong_tag(name: str, tag: int, what: str) -> DecodeError:
     return DecodeError(f"tagged field {tag} of {name} {what}")
 
 
-def _keep_tag(target: Struct, tag: int, raw: bytes) -> None:
-    if target.unknown_tagged_fields is None:
-        target.unknown_tagged_fields = {tag: raw}
-    else:
+# What one dict of unknown tagged fields takes, and how much of them a message of `size` bytes may have: without a limit
+# a struct of three bytes with a tagged field of two would become eighty times as large.
+_TAGS_DICT_BYTES = 240
+_FREE_TAGS_BYTES = 16384
+_TAGS_BYTES_PER_BYTE = 16
+
+
+def _keep_tag(target: Struct, tag: int, raw: bytes, kept: list[int], size: int) -> None:
+    """Keep an unknown tagged field, or pass over it beyond the limit; `kept` has an element a struct that has any."""
+    if target.unknown_tagged_fields is not None:
         target.unknown_tagged_fields[tag] = raw
+    elif len(kept) * _TAGS_DICT_BYTES <= _FREE_TAGS_BYTES + _TAGS_BYTES_PER_BYTE * size:
+        kept.append(tag)
+        target.unknown_tagged_fields = {tag: raw}
 
 
-def _read_unknown_tags(buf: bytes | memoryview, pos: int, first: int, target: Struct, end: int, name: str) -> int:
+def _read_unknown_tags(
+    buf: bytes | memoryview, pos: int, first: int, target: Struct, end: int, kept: list[int], name: str
+) -> int:
     """Read a tagged section of which no field is known; `first` is the first byte of its count."""
     count, pos = read_varint_tail(buf, pos, first) if first > 127 else (first, pos)
     if count * 2 > end - pos:
@@ -89,7 +100,7 @@ def _read_unknown_tags(buf: bytes | memoryview, pos: int, first: int, target: St
         size, pos = read_unsigned_varint(buf, pos)
         if size > end - pos:
             raise _wrong_tag(name, tag, f"of {size} bytes in the {end - pos} bytes left")
-        _keep_tag(target, tag, bytes(buf[pos : pos + size]))
+        _keep_tag(target, tag, bytes(buf[pos : pos + size]), kept, end)
         pos += size
     return pos
 
@@ -142,7 +153,8 @@ class _DecodeSource(Source):
             f"    raise DecodeError_({cut_off})",
             "return root, pos" if self.with_end else "return root",
         ]
-        body = [*prologue, "end = len(buf)", "start = pos", "try:", *(f"    {line}" for line in body), *after]
+        kept = ["kept = []"] if self.flexible else []
+        body = [*prologue, "end = len(buf)", "start = pos", *kept, "try:", *(f"    {line}" for line in body), *after]
         source = [*self.helpers, *self.function("decode(data, pos=0", body)]
         return build(source, self.names, "decode", f"decode {self.cls.__name__} v{self.version}")
 
@@ -159,20 +171,30 @@ class _DecodeSource(Source):
     def flush(self) -> None:
         targets, rest, size, star = self.targets, self.format, self.size, self.star
         self.targets, self.format, self.size, self.star = [], "", 0, None
-        if star is not None:
-            target, count, kind = star
-            letter, element = FIXED[kind]
-            offset = 1 if self.flexible else 0
-            table = self.constant("T", (letter, rest), lambda: UnpackTable(letter, rest, offset))
-            self.put(f"{', '.join(['*' + target, *targets])}{'' if targets else ','} = {table}[{count}](buf, pos)")
-            self.put(
-                f"pos += {count} * {element}" + (f" + {size - offset * element}" if size - offset * element else "")
-            )
-        elif rest == "B":
+        if star is None:
+            self.unpack(targets, rest, size)
+            return
+        target, count, kind = star
+        letter, element = FIXED[kind]
+        offset = 1 if self.flexible else 0
+        # An array without elements has its own branch: it is common, and a list made by unpacking keeps spare room.
+        self.put(f"if {count} == {offset}:")
+        self.depth += 1
+        self.put(f"{target} = []")
+        self.unpack(targets, rest, size)
+        self.depth -= 1
+        self.put("else:")
+        table = self.constant("T", (letter, rest), lambda: UnpackTable(letter, rest, offset))
+        more = size - offset * element
+        self.put(f"    {', '.join(['*' + target, *targets])}{'' if targets else ','} = {table}[{count}](buf, pos)")
+        self.put(f"    pos += {count} * {element}" + (f" + {more}" if more else ""))
+
+    def unpack(self, targets: list[str], fmt: str, size: int) -> None:
+        if fmt == "B":
             self.put(f"{targets[0]} = buf[pos]")
             self.put("pos += 1")
         elif targets:
-            read = self.constant("U", rest, lambda: unpack(">" + rest))
+            read = self.constant("U", fmt, lambda: unpack(">" + fmt))
             self.put(f"{', '.join(targets)}{',' if len(targets) == 1 else ''} = {read}(buf, pos)")
             self.put(f"pos += {size}")
 
@@ -196,9 +218,9 @@ class _DecodeSource(Source):
             reader = self.constant("tags", at.cls, lambda: None)
             if reader not in self.helpers_made():
                 self.tag_reader(reader, at)
-            self.put(f"    pos = {reader}(buf, pos, {tags}, {owner}, end)")
+            self.put(f"    pos = {reader}(buf, pos, {tags}, {owner}, end, kept)")
         else:
-            self.put(f"    pos = unknown_tags_(buf, pos, {tags}, {owner}, end, {at.cls.__name__!r})")
+            self.put(f"    pos = unknown_tags_(buf, pos, {tags}, {owner}, end, kept, {at.cls.__name__!r})")
 
     def helpers_made(self) -> set[str]:
         return {line[4 : line.index("(")] for line in self.helpers if line.startswith("def ")}
@@ -369,13 +391,13 @@ class _DecodeSource(Source):
         if at.foreign:
             self.put(f"if tag in {tuple(at.foreign)}:")
             self.put(f"    raise tag_({title}, tag, 'belongs to other versions')")
-        self.put("keep_tag_(owner, tag, bytes(buf[pos:stop]))")
+        self.put("keep_tag_(owner, tag, bytes(buf[pos:stop]), kept, end)")
         self.put("pos = stop")
         self.depth = 0
         self.put("return pos")
         body, self.lines, self.depth = self.lines, outer, depth
         del self.names[reader]
-        self.helpers += self.function(f"{reader}(buf, pos, count, owner, end", body)
+        self.helpers += self.function(f"{reader}(buf, pos, count, owner, end, kept", body)
         self.names[reader] = None
 
     def tagged_value(self, target: str, field: Field, name: str) -> None:
