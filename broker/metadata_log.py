@@ -10,17 +10,18 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from broker.controller.decoding import RecordDecoder, batch_values
 from broker.controller.records import Record, version_of
 from broker.deferred import Deferred
 from kwire import codec
-from kwire.internal import decode_metadata_record, encode_metadata_record
+from kwire.internal import encode_metadata_record
 from kwire.internal.control_records import (
     LeaderChangeMessage,
     LeaderChangeMessageVoter,
     SnapshotFooterRecord,
     SnapshotHeaderRecord,
 )
-from kwire.records import ControlType, RecordBatchBuilder, iter_batches, read_records
+from kwire.records import ControlType, RecordBatchBuilder, iter_batches
 from kwire.records.control import encode_control_key
 from log.append_validation import AppendOrigin
 from log.partition_log import PartitionLog
@@ -73,12 +74,13 @@ class MetadataLogFile:
     # -- reading
 
     def read_all(self) -> Iterator[tuple[int, Record]]:
+        decode = RecordDecoder()
         for data in read_log(self._log):
             for header in iter_batches(data):
                 if header.is_control:
                     continue
-                for record in read_records(data, header.position):
-                    yield record.offset, decode_metadata_record(record.value or b"")[0]
+                for offset, value in batch_values(data, header):
+                    yield offset, decode(value)
 
     def _read_epoch(self) -> int:
         path = f"{self._log.directory}/{QUORUM_STATE}"

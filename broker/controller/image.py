@@ -168,6 +168,9 @@ class ClusterImage:
         key = tuple(values)
         return self._tuples.setdefault(key, key)
 
+    def _new(self, value: list[Any] | None, current: tuple[Any, ...]) -> tuple[Any, ...]:
+        return current if value is None else self._shared(value)
+
     def _topic_record(self, record: r.TopicRecord) -> None:
         name, topic_id = record.name, record.topic_id
         if name in self._topics_by_name:
@@ -251,11 +254,7 @@ class ClusterImage:
         if not 0 <= index < len(topic.partitions):
             raise ImageError(f"partition {index} of topic {topic.name} is changed and does not exist")
         old = topic.partitions[index]
-        shared = self._shared
-
-        def new(value: list[Any] | None, current: tuple[Any, ...]) -> tuple[Any, ...]:
-            return current if value is None else shared(value)
-
+        shared, new = self._shared, self._new
         replicas = new(record.replicas, old.replicas)
         if record.directories is not None:
             directories = shared(record.directories)
