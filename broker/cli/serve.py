@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from broker.cli.logs import configure_logging
+from broker.config.broker_config import BASE_SETTINGS
+from broker.config.environment import settings_from_environment
 from broker.config.sources import ResolvedSettings, SettingsError, explained, read_properties, resolve
 from broker.config.values import InvalidConfigError
 from broker.start_error import StartError
@@ -46,22 +48,36 @@ class ServeOptions:
     log_level: str = "INFO"
 
 
-def flag_settings(options: ServeOptions, given: Mapping[str, str]) -> dict[str, str]:
-    """The settings the options stand for. given: those of weaker sources.
+def flag_settings(options: ServeOptions, given: Mapping[str, str]) -> dict[str, str | None]:
+    """The settings the options stand for, None for those they put out of force. given: those of weaker sources.
 
-    --host and --port move the first listener for clients and keep the others; where they move it, an advertised
-    address from a weaker source holds no more unless --set gives it.
+    --host and --port move the first listener for clients and keep the others. What a weaker source advertises for it
+    then holds no more, or clients would be sent to where nobody listens.
     """
-    flags = dict(options.settings)
+    flags: dict[str, str | None] = dict(options.settings)
     if options.data_dir is not None:
         flags["log.dirs"] = str(options.data_dir)
-    if options.port is not None or options.host is not None:
-        from broker.config.broker_config import BASE_SETTINGS
+    if options.port is None and options.host is None:
+        return flags
 
-        key = "listeners"
-        entries = (flags.get(key) or given.get(key) or BASE_SETTINGS[key]).split(",")
-        flags[key] = ",".join([_moved(entries[0].strip(), options.host, options.port), *entries[1:]])
+    def current(key: str) -> str:
+        return options.settings.get(key) or given.get(key) or BASE_SETTINGS.get(key, "")
+
+    of_controller = {name.strip().upper() for name in current("controller.listener.names").split(",")}
+    entries = [entry.strip() for entry in current("listeners").split(",")]
+    index = next((i for i, entry in enumerate(entries) if _name(entry) not in of_controller), 0)
+    moved = _name(entries[index])
+    entries[index] = _moved(entries[index], options.host, options.port)
+    flags["listeners"] = ",".join(entries)
+    advertised = given.get("advertised.listeners", "")
+    if advertised and "advertised.listeners" not in options.settings:
+        kept = [entry for entry in advertised.split(",") if _name(entry) != moved]
+        flags["advertised.listeners"] = ",".join(kept) or None
     return flags
+
+
+def _name(entry: str) -> str:
+    return entry.partition("://")[0].strip().upper()
 
 
 def _moved(entry: str, host: str | None, port: int | None) -> str:
@@ -73,8 +89,6 @@ def _moved(entry: str, host: str | None, port: int | None) -> str:
 
 def resolve_options(options: ServeOptions, environment: Mapping[str, str]) -> ResolvedSettings:
     """All settings of a start. Raises SettingsError."""
-    from broker.config.environment import settings_from_environment
-
     properties = read_properties(options.properties) if options.properties is not None else {}
     given = {**properties, **settings_from_environment(environment)}
     return resolve(properties, environment, flag_settings(options, given))
@@ -135,6 +149,9 @@ def _run_until_stopped(config: BrokerConfig, options: ServeOptions) -> None:
             log.info(line)
 
     async def main() -> None:
+        if options.ready_file is not None:
+            # One that a killed broker left would say that this one is ready.
+            options.ready_file.unlink(missing_ok=True)
         stop = trio.Event()
         with _stop_on_signals(stop, trio.lowlevel.current_trio_token(), options):
             await serve(config, on_ready=on_ready, stop=stop)

@@ -69,16 +69,23 @@ def read_properties(path: Path) -> dict[str, str]:
 
 
 def resolve(
-    properties: Mapping[str, str], environment: Mapping[str, str], flags: Mapping[str, str]
+    properties: Mapping[str, str], environment: Mapping[str, str], flags: Mapping[str, str | None]
 ) -> ResolvedSettings:
-    """The settings of a start. environment: the process's variables, not yet picked. Raises SettingsError."""
-    layers = (("file", properties), ("environment", settings_from_environment(environment)), ("flag", flags))
+    """The settings of a start. Raises SettingsError.
+
+    environment: the process's variables, not yet picked. flags: None puts what weaker sources say out of force.
+    """
     merged: dict[str, str] = {}
-    for _, layer in layers:
+    layers: tuple[Mapping[str, str | None], ...] = (properties, settings_from_environment(environment), flags)
+    for layer in layers:
         # A finer source that gives one of `log.dir` and `log.dirs` puts the other of a weaker source out of force.
         if "log.dir" in layer and "log.dirs" not in layer:
             merged.pop("log.dirs", None)
-        merged.update(layer)
+        for name, text in layer.items():
+            if text is None:
+                merged.pop(name, None)
+            else:
+                merged[name] = text
     for name, reason in _NOT_THERE_YET.items():
         if merged.get(name, "").strip():
             raise SettingsError(f"{name}={merged[name]}: {reason}")

@@ -26,7 +26,22 @@ from broker.config.sources import SettingsError
         (
             ServeOptions(port=5),
             {"listeners": "SSL://a:1, PLAINTEXT://b:2"},
-            {"listeners": "SSL://a:5, PLAINTEXT://b:2"},
+            {"listeners": "SSL://a:5,PLAINTEXT://b:2"},
+        ),
+        (
+            ServeOptions(port=5),
+            {"listeners": "CONTROLLER://a:1,INNER://b:2", "advertised.listeners": "CONTROLLER://a:1,inner://c:3"},
+            {"listeners": "CONTROLLER://a:1,INNER://b:5", "advertised.listeners": "CONTROLLER://a:1"},
+        ),
+        (
+            ServeOptions(host="h"),
+            {"advertised.listeners": "PLAINTEXT://c:3"},
+            {"listeners": "PLAINTEXT://h:9092", "advertised.listeners": None},
+        ),
+        (
+            ServeOptions(host="h", settings={"advertised.listeners": "PLAINTEXT://d:4"}),
+            {"advertised.listeners": "PLAINTEXT://c:3"},
+            {"listeners": "PLAINTEXT://h:9092", "advertised.listeners": "PLAINTEXT://d:4"},
         ),
         (
             ServeOptions(port=5, settings={"listeners": "SSL://c:1"}),
@@ -36,7 +51,7 @@ from broker.config.sources import SettingsError
         (ServeOptions(settings={"num.partitions": "3"}), {}, {"num.partitions": "3"}),
     ],
 )
-def test_options_as_settings(options: ServeOptions, given: Mapping[str, str], expected: dict[str, str]) -> None:
+def test_options_as_settings(options: ServeOptions, given: Mapping[str, str], expected: dict[str, str | None]) -> None:
     assert flag_settings(options, given) == expected
 
 

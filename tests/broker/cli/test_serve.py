@@ -36,6 +36,17 @@ def test_a_start_and_a_clean_stop(start: Start) -> None:
     assert "Warning" not in serve.output
 
 
+def test_a_ready_file_of_a_killed_broker_is_gone_before_the_next_is_ready(start: Start, tmp_path: Path) -> None:
+    stale = tmp_path / "stale"
+    stale.write_text("127.0.0.1:1\n")
+    data = tmp_path / "data"
+    first = start("--port", "0", "--data-dir", str(data))
+    first.read_until(STARTED)
+    second = start("--port", "0", "--data-dir", str(data), "--ready-file", str(stale))
+    assert second.wait() == 1, "the directory is in use"
+    assert not stale.exists()
+
+
 def test_ctrl_c_stops_cleanly(start: Start) -> None:
     serve = start("--port", "0")
     serve.read_until(STARTED)
