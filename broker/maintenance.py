@@ -6,7 +6,7 @@ All of it runs on the cluster's clock; what blocks goes to a thread.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from broker.deferred import Deferred
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from broker.config.broker_config import BrokerConfig
     from broker.partitions import Partitions
     from log.log_manager import LogManager
+    from log.results import DeferredDelete
     from log.storage import Storage
 
 logger = logging.getLogger("kwire.maintenance")
@@ -94,7 +95,14 @@ class Maintenance:
         self._timers[setting] = self._clock.call_later(interval_ms() if first_ms is None else first_ms, turn)
 
     def _retention(self) -> None:
-        self.later(self._manager.delete_old_segments(self._clock.now_ms()))
+        self._retention_step(self._manager.delete_old_segments(self._clock.now_ms()))
+
+    def _retention_step(self, steps: Iterator[list[DeferredDelete]]) -> None:
+        """Some hundred logs at a time, so that requests are answered in between."""
+        work = next(steps, None)
+        if work is not None and not self._stopped:
+            self.later(work)
+            self._clock.call_later(0, lambda: self._retention_step(steps))
 
     def _flush(self) -> None:
         for log in self._manager.flush_due(self._clock.now_ms()):

@@ -79,7 +79,7 @@ class LogFlushing(LogState):
             raise self.fail(error) from error
         self.flushed(targets, now_ms)
 
-    def close(self, now_ms: int, *, sync: bool = True) -> None:
+    def close(self, now_ms: int) -> None:
         """Finish the files: producers' snapshot at the end, largest timestamps, indexes cut to size, all synced.
 
         After a clean close of every log the directory's clean marker may be written. An offline log only gives its
@@ -88,27 +88,37 @@ class LogFlushing(LogState):
         if self.closed:
             return
         try:
-            if self._failure is None:
-                self._finish(now_ms, sync)
+            targets = self.finish(now_ms)
+            if targets is not None:
+                targets.run(self.storage)
+                self.flushed(targets, now_ms)
         except OSError as error:
             raise self.fail(error) from error
         finally:
             self.closed = True
             self.release_files()
 
-    def _finish(self, now_ms: int, sync: bool) -> None:
+    def finish(self, now_ms: int) -> FlushTargets | None:
+        """Write what a clean stop leaves, unsynced; what must be synced then, None when there is nothing.
+
+        With that done, ``flushed`` and ``close``. Raises ``ApiError(KAFKA_STORAGE_ERROR)``.
+        """
+        if self.closed or self._failure is not None:
+            return None
         if not self.touched and not self._paths_to_sync and not self._directories_to_sync:
-            return
+            return None
         active = self.segments.active
-        active.close_for_appends()
-        if self.log_end_offset > 0:
-            self._take_snapshot(self.log_end_offset)
-        if sync:
+        try:
+            active.close_for_appends()
+            if self.log_end_offset > 0:
+                self._take_snapshot(self.log_end_offset)
             self._sync_directory_later()
             targets = self.flush_targets()
             targets.files += [file.opened() for file in active.files()[1:]]
-            targets.run(self.storage)
-            self.flushed(targets, now_ms)
+        except OSError as error:
+            raise self.fail(error) from error
+        self.touched = False
+        return targets
 
     def abandon(self) -> None:
         """The partition was deleted: give the descriptors back, write nothing."""

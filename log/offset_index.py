@@ -69,12 +69,13 @@ class OffsetIndex:
     def is_full(self) -> bool:
         return self.entries >= self.max_entries
 
-    def create(self) -> None:
-        """Begin an empty, preallocated file."""
+    def create(self, *, fresh: bool = False) -> None:
+        """Begin an empty, preallocated file; ``fresh``: there was none."""
         self._loaded = True
         self._reset_memory()
         opened = self._file.opened()
-        opened.truncate(0)
+        if not fresh:
+            opened.truncate(0)
         opened.truncate(self.max_entries * ENTRY_SIZE)
         self._preallocated = True
 

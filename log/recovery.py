@@ -362,6 +362,7 @@ class _Loader:
         disk), unless compaction may have made it. Below that point a hole is what a retention under way has left.
         """
         todo = self.segments.from_floor(start)
+        next_start = self.segments.from_floor(max(recovery_point - 1, 0))[0].base_offset
         expected = todo[0].base_offset
         # snapshots above are of a state that may not be the one the batches lead to
         replay_producers(
@@ -374,17 +375,17 @@ class _Loader:
                 if number:
                     self.snapshots.remove(base)
                     self.snapshots.take(self.producers, base)
-                expected = self._recover_segment(segment, recovery_point)
+                expected = self._recover_segment(segment, believed=base < next_start)
             if hole or self.truncated_bytes:
                 self.drop(todo[number if hole else number + 1 :])
                 break
         self.recovered_to = expected
         self.producers.end_offset = expected
 
-    def _recover_segment(self, segment: Segment, recovery_point: int) -> int:
+    def _recover_segment(self, segment: Segment, *, believed: bool) -> int:
         """Check and index one segment; the offset after its last sound batch.
 
-        Below the recovery point the new indexes are synced: next time they will be believed.
+        ``believed``: after the next unclean stop nobody will look at the new indexes again, so they are synced.
         """
         segment.begin_rebuild()
         interval = self.config.index_interval_bytes
@@ -407,7 +408,7 @@ class _Loader:
             segment.file.opened().truncate(end)
             segment.size = end
         segment.close_for_appends()
-        if next_offset <= recovery_point:
+        if believed:
             for file in segment.files():
                 file.opened().sync()
             self.storage.sync_dir(segment.file.path.rpartition("/")[0])

@@ -14,7 +14,7 @@ from kwire.records import HEADER_SIZE, LOG_OVERHEAD, BatchHeader, read_records
 from log.config import LogConfig
 from log.filenames import LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX, offset_name
 from log.offset_index import OffsetIndex
-from log.storage import Bytes, LogFile, Storage, remove_if_exists
+from log.storage import Bytes, LogFile, Storage
 from log.time_index import NO_TIMESTAMP, TimeIndex
 from log.transaction_index import TransactionIndex
 
@@ -103,7 +103,9 @@ class Segment:
     ) -> Segment:
         """A new, empty segment with its files; leftovers of the same name are removed first."""
         for suffix in (LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX):
-            remove_if_exists(storage, f"{directory}/{offset_name(base_offset, suffix)}")
+            path = f"{directory}/{offset_name(base_offset, suffix)}"
+            if storage.exists(path):
+                storage.unlink(path)
         segment = cls(
             storage,
             directory,
@@ -116,8 +118,9 @@ class Segment:
             create=True,
         )
         segment.file.opened()
-        segment.offset_index.create()
-        segment.time_index.create()
+        for index in (segment.offset_index, segment.time_index):
+            index.create(fresh=True)
+            index.file.release()  # the next write to it is hundreds of entries away
         segment._max_timestamp = NO_TIMESTAMP
         return segment
 

@@ -17,6 +17,7 @@ All calls are synchronous. Errors are ``OSError`` as the system raised it; the p
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import os
@@ -94,6 +95,15 @@ class Storage(Protocol):
 
     def sync_dir(self, path: str) -> None: ...
 
+    @property
+    def can_sync_all(self) -> bool:
+        """Whether there is ``sync_all``."""
+        ...
+
+    def sync_all(self, path: str) -> None:
+        """Make everything of the file system that holds ``path`` durable, at once."""
+        ...
+
     def try_lock(self, path: str) -> object | None:
         """Take an exclusive lock on a file (created when missing): a token that holds it while alive, or None."""
         ...
@@ -143,6 +153,14 @@ class FileCache:
         if self.open_count > self.limit:
             self._evict()
 
+    def make_room(self) -> bool:
+        """The process has no descriptor left (it is not alone in using them): close half of ours, and keep to that."""
+        if self.open_count < 16:
+            return False
+        self.limit = self.open_count // 2
+        self._evict()
+        return True
+
     def _forget_closed(self) -> None:
         for file in self._queue:
             file._queued = file._open is not None
@@ -185,7 +203,12 @@ class LogFile:
         self.used = True
         opened = self._open
         if opened is None:
-            opened = self._open = self._storage.open(self.path, create=self._create)
+            try:
+                opened = self._open = self._storage.open(self.path, create=self._create)
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._storage.cache.make_room():
+                    raise
+                opened = self._open = self._storage.open(self.path, create=self._create)
             self._create = False
             self._storage.cache.opened(self)
         return opened
@@ -310,6 +333,21 @@ class RealStorage:
         finally:
             os.close(fd)
 
+    @property
+    def can_sync_all(self) -> bool:
+        return hasattr(ctypes.CDLL(None), "syncfs")
+
+    def sync_all(self, path: str) -> None:
+        # Python has no os.syncfs. Since Linux 5.8 it also reports errors of writing back that nobody saw yet.
+        libc = ctypes.CDLL(None, use_errno=True)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if libc.syncfs(fd) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), path)
+        finally:
+            os.close(fd)
+
     def try_lock(self, path: str) -> object | None:
         while True:
             file = RealFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
@@ -335,16 +373,19 @@ def write_file(storage: Storage, path: str, data: bytes, *, sync: bool) -> None:
     """Replace a file as Kafka's ``CheckpointFile`` does: ``path.tmp`` in full, then renamed over ``path``.
 
     With ``sync`` the content is durable before the rename and the rename before the return. Without, a power loss may
-    leave either content, or a torn one: only for files that can be made again from the log.
+    leave either content, or a torn one (a file that is not there yet is then written directly): only for files that can
+    be made again from the log.
     """
-    temporary = path + _ATOMIC_SUFFIX
+    temporary = path + _ATOMIC_SUFFIX if sync or storage.exists(path) else path
     opened = storage.open(temporary, create=True)
-    opened.truncate(0)
+    if temporary is not path:
+        opened.truncate(0)
     opened.pwrite(data, 0)
     if sync:
         opened.sync()
     del opened
-    storage.rename(temporary, path)
+    if temporary is not path:
+        storage.rename(temporary, path)
     if sync:
         storage.sync_dir(os.path.dirname(path))
 

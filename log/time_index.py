@@ -70,15 +70,16 @@ class TimeIndex:
         self.load()
         return self._last_offset
 
-    def create(self) -> None:
-        """Begin an empty, preallocated file."""
+    def create(self, *, fresh: bool = False) -> None:
+        """Begin an empty, preallocated file; ``fresh``: there was none."""
         self._loaded = True
         self._written = 0
         self._tail.clear()
         self._last_timestamp = NO_TIMESTAMP
         self._last_offset = self.base_offset
         opened = self._file.opened()
-        opened.truncate(0)
+        if not fresh:
+            opened.truncate(0)
         opened.truncate(self.max_entries * ENTRY_SIZE)
         self._preallocated = True
 

@@ -117,6 +117,7 @@ class FaultStorage:
         self.fail: Callable[[str, str], OSError | None] | None = None
         self.trace: list[str] = []
         self.dead = False
+        self.can_sync_all = True
         self._locked: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
 
     # Faults
@@ -231,6 +232,13 @@ class FaultStorage:
             _relink(node.durable, operation)
         node.pending.clear()
 
+    def sync_all(self, path: str) -> None:
+        error = self.failure("sync", path)
+        if error is not None:
+            raise error
+        self.change("sync_all", path)
+        _sync_tree(self.root)
+
     def try_lock(self, path: str) -> object | None:
         if self._locked.get(path) is not None:
             return None
@@ -277,6 +285,17 @@ def _walk(directory: Directory, path: str) -> Iterator[tuple[str, bytes]]:
             yield from _walk(node, f"{path}/{name}")
         else:
             yield f"{path}/{name}", bytes(node.data)
+
+
+def _sync_tree(directory: Directory) -> None:
+    directory.durable = dict(directory.entries)
+    directory.pending.clear()
+    for node in directory.entries.values():
+        if isinstance(node, Directory):
+            _sync_tree(node)
+        else:
+            node.durable = bytes(node.data)
+            node.pending.clear()
 
 
 def _put(data: bytearray, content: bytes, position: int) -> None:

@@ -116,8 +116,9 @@ class World:
         self.log(key).delete_records_before(offset)
 
     def retention(self) -> None:
-        for item in self.manager.delete_old_segments(NOW):
-            item.run(self.storage)
+        for work in self.manager.delete_old_segments(NOW):
+            for item in work:
+                item.run(self.storage)
 
     def checkpoint(self) -> None:
         self.run_all(self.manager.checkpoint_recovery_points())
@@ -136,8 +137,9 @@ class World:
         for item in self.manager.delete([key]):
             item.run(self.storage)
 
-    def restart(self) -> None:
+    def restart(self, *, together: bool = False) -> None:
         """A clean stop and a start."""
+        self.manager.bulk_sync_from = 0 if together else 1000
         assert self.manager.close(NOW) == []
         for key, promise in self.promises.items():
             promise.durable = promise.acknowledged
@@ -282,7 +284,7 @@ HISTORY: list[Step] = [
     lambda w: w.append(PRODUCER, 5, 70),
     lambda w: w.flush(PRODUCER),
     lambda w: w.append(PRODUCER, 5, 70),
-    lambda w: w.restart(),
+    lambda w: w.restart(together=True),
     lambda w: w.append(PLAIN, 3),
 ]
 
