@@ -45,6 +45,14 @@ _NOT_THERE_YET: Final[Mapping[str, str]] = {
     "alter.config.policy.class.name": "kwire runs no Java classes, leave it out",
 }
 
+# Settings that bound or place something, and do nothing here: who gives one should hear of it.
+_WITHOUT_EFFECT: Final[Mapping[str, str]] = {
+    "max.connection.creation.rate": "kwire does not limit new connections by rate yet",
+    "max.connections.per.ip": "kwire does not count connections by address yet, see max.connections",
+    "max.connections.per.ip.overrides": "kwire does not count connections by address yet, see max.connections",
+    "metadata.log.dir": "the metadata log is in the first of log.dirs",
+}
+
 
 @frozen
 class ResolvedSettings:
@@ -91,6 +99,8 @@ def resolve(
             raise SettingsError(f"{name}={merged[name]}: {reason}")
     try:
         config = BrokerConfig(merged)
+        if config.get_bool("remote.log.storage.system.enable"):
+            raise InvalidConfigError("remote.log.storage.system.enable", "true", "kwire has no tiered storage")
         roles = config.get_list("process.roles")
         if "broker" not in roles:
             raise InvalidConfigError(
@@ -117,6 +127,8 @@ def explained(error: InvalidConfigError) -> str:
 
 
 def _warning(config: BrokerConfig, name: str) -> str | None:
+    if name in _WITHOUT_EFFECT:
+        return f"{name} has no effect: {_WITHOUT_EFFECT[name]}"
     if config.definition(name) is not None or name.startswith(_PLUGIN_PREFIXES):
         return None
     if name in _REMOVED:

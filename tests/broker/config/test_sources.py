@@ -57,12 +57,19 @@ def test_nearest(name: str, nearest: str | None) -> None:
         ({"process.roles": "controller"}, "process.roles=controller: kwire is broker and controller in one"),
         ({"authorizer.class.name": "x.Y"}, "authorizer.class.name=x.Y: kwire has no authorizer yet"),
         ({"listeners": "SASL_SSL://:1"}, "kwire has no SASL yet"),
+        ({"remote.log.storage.system.enable": "true"}, "kwire has no tiered storage"),
     ],
 )
 def test_a_bad_value_stops_and_says_what_is_allowed(settings: dict[str, str], text: str) -> None:
     with pytest.raises(SettingsError) as caught:
         resolve(settings, {}, {})
     assert text in str(caught.value)
+
+
+def test_limits_that_are_not_kept_are_warned_of() -> None:
+    assert resolve({"max.connections.per.ip": "5"}, {}, {}).warnings == [
+        "max.connections.per.ip has no effect: kwire does not count connections by address yet, see max.connections"
+    ]
 
 
 def test_settings_of_plugins_are_not_warned_of() -> None:
