@@ -160,14 +160,16 @@ def tls_bootstrap(broker: Broker) -> str:
 
 
 @pytest.fixture(scope="session")
-def _name_counter() -> Iterator[int]:
-    return itertools.count(1)
+def fresh_names() -> Callable[[str], str]:
+    """Names nobody used before: ``fresh_names("orders") -> "orders-17-4711"`` (number, process)."""
+    numbers = itertools.count(1)
+    return lambda stem: f"{stem}-{next(numbers)}-{os.getpid()}"
 
 
 @pytest.fixture
-def fresh_name(_name_counter: Iterator[int], request: pytest.FixtureRequest) -> Callable[[str], str]:
-    """Names nobody used before: ``fresh_name("orders") -> "orders-17-4711"`` (number, process)."""
-    return lambda stem="t": f"{stem}-{next(_name_counter)}-{os.getpid()}"
+def fresh_name(fresh_names: Callable[[str], str]) -> Callable[[str], str]:
+    """The same, for one test."""
+    return fresh_names
 
 
 @pytest.fixture
