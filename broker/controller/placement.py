@@ -3,6 +3,7 @@
 Within a request the first replica moves on by one rack for each partition, and within a rack by one broker, so leaders
 and replicas are dealt out evenly. Brokers that are fenced get replicas only when there are not enough others, and never
 the first one. Where to begin is drawn at random, so that many small topics do not all begin on the same broker.
+(Kafka counts its rounds from 0 again after each shuffle, and then passes over brokers that seem to be dealt already.)
 """
 
 from __future__ import annotations
@@ -98,18 +99,14 @@ def place(
                 ring.offset = below(len(ring.brokers))
     first_rack = below(len(racks))
     result = []
-    round_number = 0
-    for _ in range(partitions):
-        if round_number == unfenced_count and unfenced_count > 1:
-            # Every broker has led once; another order keeps the same pairs from coming again and again.
+    for round_number in range(partitions):
+        if round_number and round_number % unfenced_count == 0 and unfenced_count > 1:
+            # Another order keeps the same groups of brokers from coming again and again.
             _shuffle(racks, below)
             for rack in racks:
                 _shuffle(rack.fenced.brokers, below)
                 _shuffle(rack.unfenced.brokers, below)
-            round_number = 0
-        result.append(_place_one(racks, first_rack % len(racks), replication_factor, round_number))
-        round_number += 1
-        first_rack += 1
+        result.append(_place_one(racks, (first_rack + round_number) % len(racks), replication_factor, round_number))
     return result
 
 

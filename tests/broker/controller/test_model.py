@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from attrs import asdict
@@ -12,6 +13,7 @@ from broker.controller.controller import AlterOp, ConfigResource, Controller, Mo
 from broker.controller.image import ClusterImage
 from broker.controller.replay import Replayer
 from broker.deferred import start
+from kwire.errors import ApiError
 from tests.broker.controller.controller_world import CLUSTER_ID, MemoryLog, make_controller, registration, running
 
 NODES = 3
@@ -37,6 +39,7 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("unfence"), NODE),
     st.tuples(st.just("reassign"), NAMES, st.integers(0, 3), st.lists(NODE, unique=True, min_size=1)),
     st.tuples(st.just("cancel"), NAMES, st.integers(0, 3)),
+    st.tuples(st.just("assign"), NAMES, st.integers(0, 3)),
     st.tuples(st.just("elect"), st.integers(0, 1)),
     st.tuples(st.just("ids")),
     st.tuples(st.just("stop")),
@@ -167,6 +170,10 @@ class History:
 
     def cancel(self, name: str, index: int) -> None:
         self.run(self.controller.alter_reassignments([Reassignment(name, index, None)]))
+
+    def assign(self, name: str, index: int) -> None:
+        with suppress(ApiError):
+            self.run(self.controller.assign_directory(name, index, b"another director"))
 
     def elect(self, kind: int) -> None:
         self.run(self.controller.elect_leaders(kind, None))
