@@ -86,6 +86,7 @@ class Cluster:
             unique=self._unique,
             random_uuid=self._new_uuid,
             jitter=random.randrange,
+            producer_expiration_ms=lambda: config.get_int("producer.id.expiration.ms"),
         )
         self.dispatcher: Dispatcher
         self.controller: Controller

@@ -69,6 +69,9 @@ class Maintenance:
             lambda: self.later(manager.checkpoint_high_watermarks()),
         )
         self._every("log.flush.scheduler.interval.ms", None, self._flush)
+        self._every(
+            "producer.id.expiration.check.interval.ms", None, lambda: manager.expire_producers(self._clock.now_ms())
+        )
         self.later(self._manager.unfinished_deletes())
 
     def stop(self) -> None:

@@ -60,6 +60,7 @@ class LogManager:
         random_uuid: Callable[[], bytes],
         jitter: Callable[[int], int] = lambda _: 0,
         commit_rule_for: Callable[[str], CommitRule | None] = lambda _: None,
+        producer_expiration_ms: Callable[[], int] = lambda: 86_400_000,
     ) -> None:
         self.storage = storage
         self.directories = [LogDirectory(storage, path.rstrip("/") or "/") for path in directories]
@@ -68,6 +69,7 @@ class LogManager:
         self._random_uuid = random_uuid
         self._jitter = jitter
         self._commit_rule_for = commit_rule_for
+        self._producer_expiration_ms = producer_expiration_ms
         self.bulk_sync_from = 64
         """From so many open logs on a stop syncs the file system once instead of every file."""
         self._logs: dict[TopicPartition, PartitionLog] = {}
@@ -227,6 +229,7 @@ class LogManager:
             commit_rule=self._commit_rule_for(topic),
             jitter=self._jitter,
             after_failure=after_failure,
+            producer_expiration_ms=self._producer_expiration_ms(),
         )
         directory.unrecovered.discard(key)
         directory.partitions.add(key)
