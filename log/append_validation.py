@@ -45,19 +45,22 @@ from kwire.records.batch import (
     verify_crc,
 )
 from kwire.records.builder import RecordBatchBuilder
-from kwire.records.compression import Codec, decompress
+from kwire.records.compression import Codec, DecompressionLimitError, decompress, decompress_chunks
 from kwire.records.crc import crc32c
 from kwire.records.record import iter_record_bytes
 from log.append_errors import RecordsRejectedError
 from log.config import LogConfig
 from log.record_runs import walk_regular
-from log.record_walk import Framing, Walk, WalkRules, invalid_record, walk_records
+from log.record_walk import ForwardBytes, Framing, Walk, WalkRules, invalid_record, walk_records
 
 _MIN_RECORD_SIZE = 14
 """Smallest size field of any magic: the overhead of magic 0."""
 _MAGIC_2_FIELDS = 27
 """A batch must reach past lastOffsetDelta to be looked at, else Kafka fails on it."""
-UNPACKED_LIMIT = 1 << 30
+WALKED_WHOLE = 16 * 1024 * 1024
+"""Bytes a compressed batch is unpacked to at once; what becomes more is unpacked and walked piece by piece."""
+UNPACKED_LIMIT = 256 * 1024 * 1024
+"""Bytes that are taken where pieces will not do: to pack a batch anew, and for zstd."""
 _MIN_INT64 = -(1 << 63)
 _MAX_INT64 = (1 << 63) - 1
 _CODECS = {"uncompressed": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
@@ -275,18 +278,20 @@ def _check_client_batch(header: BatchHeader, partition: str) -> None:
         )
 
 
-def _unpacked(records: memoryview, header: BatchHeader, codec: int) -> memoryview | bytes | bytearray:
+def _unpacked(records: memoryview, header: BatchHeader, codec: int, limit: int) -> memoryview | bytes | bytearray:
     body = records[HEADER_SIZE : header.batch_length + LOG_OVERHEAD]
     if codec == 0 or header.record_count == 0:
         return body
     try:
-        return decompress(Codec(codec), body, limit=UNPACKED_LIMIT)
+        return decompress(Codec(codec), body, limit=limit)
+    except DecompressionLimitError:
+        raise
     except CorruptRecordsError as error:
         raise RecordsRejectedError(ErrorCode.UNKNOWN_SERVER_ERROR, str(error)) from None
 
 
 def _largest_timestamp(
-    body: memoryview | bytes | bytearray,
+    body: memoryview | bytes | bytearray | ForwardBytes,
     header: BatchHeader,
     config: LogConfig,
     partition: str,
@@ -298,7 +303,7 @@ def _largest_timestamp(
     """Walk the records; RecordsRejectedError if there is anything to say against them."""
     create_time = not config.log_append_time
     has_append_time = header.attributes & LOG_APPEND_TIME_FLAG != 0
-    if not has_append_time and header.base_offset == 0:
+    if not has_append_time and header.base_offset == 0 and not isinstance(body, ForwardBytes):
         lowest, highest = _MIN_INT64, _MAX_INT64
         if create_time:
             lowest = max(lowest, now_ms - config.message_timestamp_before_max_ms)
@@ -359,10 +364,20 @@ def _keep(
     target: int,
 ) -> ValidatedAppend:
     """The batch as it came, with offsets, epoch and max timestamp put right in place."""
-    body = _unpacked(records, header, source)
     compressed_path = source != 0 or target != 0
     framing = Framing.SKIMMED if source else Framing.PLAIN
-    largest = _largest_timestamp(body, header, config, partition, now_ms, framing, offsets_must_follow=compressed_path)
+    body: memoryview | bytes | bytearray | ForwardBytes
+    try:
+        body = _unpacked(records, header, source, WALKED_WHOLE)
+    except DecompressionLimitError:
+        packed = records[HEADER_SIZE : header.batch_length + LOG_OVERHEAD]
+        body = ForwardBytes(decompress_chunks(Codec(source), packed, limit=UNPACKED_LIMIT))
+    try:
+        largest = _largest_timestamp(
+            body, header, config, partition, now_ms, framing, offsets_must_follow=compressed_path
+        )
+    except CorruptRecordsError as error:
+        raise RecordsRejectedError(ErrorCode.UNKNOWN_SERVER_ERROR, str(error)) from None
     data = records
     if data.readonly or len(data) != header.batch_length + LOG_OVERHEAD:
         data = data[: header.batch_length + LOG_OVERHEAD]
@@ -404,7 +419,10 @@ def _pack_anew(
     origin: AppendOrigin,
 ) -> ValidatedAppend:
     """A new batch of the same records in the topic's codec, at consecutive offsets."""
-    body = memoryview(_unpacked(records, header, source))
+    try:
+        body = memoryview(_unpacked(records, header, source, UNPACKED_LIMIT))
+    except DecompressionLimitError as error:
+        raise RecordsRejectedError(ErrorCode.MESSAGE_TOO_LARGE, str(error)) from None
     framing = Framing.FULL if source else Framing.PLAIN
     _largest_timestamp(body, header, config, partition, now_ms, framing, offsets_must_follow=False)
     log_append_time = config.log_append_time

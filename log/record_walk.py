@@ -12,6 +12,7 @@ This module is the plain, exact loop. `log.record_runs` answers the same for bat
 the cost, and gives up (None) wherever this loop might find something to say.
 """
 
+from collections.abc import Iterator
 from enum import Enum
 from typing import Final
 
@@ -22,6 +23,7 @@ from kwire.records.varint import read_varint, read_varlong, wrap_int64
 from log.append_errors import RecordError, RecordsRejectedError
 
 NO_TIMESTAMP: Final = -1
+_ENDLESS: Final = 1 << 63
 
 
 class Framing(Enum):
@@ -65,8 +67,41 @@ def invalid_record(reason: str) -> RecordsRejectedError:
     return RecordsRejectedError(ErrorCode.INVALID_RECORD, reason)
 
 
-def walk_records(data: bytes | bytearray | memoryview, count: int, rules: WalkRules, framing: Framing) -> Walk:
-    """Walk `count` records that fill `data`, one after the other.
+class ForwardBytes:
+    """Bytes that come in chunks, by position; what is behind the last chunk asked for is forgotten.
+
+    So a batch that unpacks to very much is walked in little memory, as long as positions only rise.
+    """
+
+    __slots__ = ("_chunk", "_chunks", "_end", "_start")
+
+    def __init__(self, chunks: Iterator[bytes | bytearray | memoryview]) -> None:
+        self._chunks = chunks
+        self._chunk: bytes | bytearray | memoryview = b""
+        self._start = 0
+        self._end = 0
+
+    def __getitem__(self, position: int) -> int:
+        while position >= self._end:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                raise IndexError(position)
+            self._chunk = chunk
+            self._start = self._end
+            self._end += len(chunk)
+        return self._chunk[position - self._start]
+
+    def total(self) -> int:
+        """How many bytes there are in all."""
+        for chunk in self._chunks:
+            self._end += len(chunk)
+        return self._end
+
+
+def walk_records(
+    data: bytes | bytearray | memoryview | ForwardBytes, count: int, rules: WalkRules, framing: Framing
+) -> Walk:
+    """Walk `count` records that fill `data`, one after the other. `ForwardBytes` only with SKIMMED.
 
     Errors that concern a single record's key or timestamp are collected; the walk goes on behind them.
 
@@ -74,7 +109,7 @@ def walk_records(data: bytes | bytearray | memoryview, count: int, rules: WalkRu
     Kafka answers so, a length varint of PLAIN that is too long.
     """
     walk = Walk()
-    size = len(data)
+    size = _ENDLESS if isinstance(data, ForwardBytes) else len(data)
     position = 0
     base_timestamp = rules.base_timestamp
     append_time = rules.append_time
@@ -111,7 +146,7 @@ def walk_records(data: bytes | bytearray | memoryview, count: int, rules: WalkRu
                         f"Found invalid number of record headers. {headers} is larger than the "
                         "remaining size of the buffer"
                     )
-                position = _skip_headers(data, position, headers)
+                position = _skip_headers(data, position, headers, size)
         except (IndexError, ValueError):
             raise invalid_record("Found invalid record structure") from None
         if skimmed:
@@ -136,13 +171,14 @@ def walk_records(data: bytes | bytearray | memoryview, count: int, rules: WalkRu
             walk.offsets_follow = False
         if timestamp > walk.max_timestamp:
             walk.max_timestamp = timestamp
+    if isinstance(data, ForwardBytes):
+        size = data.total()
     if position != size and count:
         raise invalid_record("Incorrect declared batch size, records still remaining in file")
     return walk
 
 
-def _skip_headers(data: bytes | bytearray | memoryview, position: int, count: int) -> int:
-    size = len(data)
+def _skip_headers(data: bytes | bytearray | memoryview | ForwardBytes, position: int, count: int, size: int) -> int:
     for _ in range(count):
         key_size, position = read_varint(data, position)
         if key_size < 0:

@@ -10,6 +10,7 @@ in the data beyond what the codec can make of the bytes that are there, or a few
 - zstd: one or more frames.
 """
 
+from collections.abc import Iterator
 from enum import IntEnum
 from struct import Struct
 from zlib import compressobj, decompressobj
@@ -28,6 +29,7 @@ _GZIP_WINDOW = 31
 _INT32 = Struct(">i")
 _UINT32_LE = Struct("<I")
 _FIRST_GUESS = 64 * 1024
+_CHUNK = 1024 * 1024
 _GROWTH = 8
 
 _XERIAL_MAGIC = b"\x82SNAPPY\x00"
@@ -89,6 +91,23 @@ def decompress(codec: Codec, data: Buffer, *, limit: int = DEFAULT_LIMIT, magic:
     return data
 
 
+def decompress_chunks(codec: Codec, data: Buffer, *, limit: int = DEFAULT_LIMIT) -> Iterator[Buffer]:
+    """`data` unpacked piece by piece, so that little of it is in memory at a time, whatever it becomes.
+
+    gzip, framed snappy and lz4 are unpacked as far as they are asked for, `limit` or no; zstd and a raw snappy block at
+    once, within `limit`. Checksums of lz4 blocks are not compared. Errors as of `decompress`, when reached.
+    """
+    if codec is Codec.GZIP:
+        yield from _gzip_chunks(data)
+    elif codec is Codec.LZ4:
+        yield from _lz4_chunks(data)
+    elif codec is Codec.SNAPPY and bytes(data[:8]) == _XERIAL_MAGIC and len(data) >= 16:
+        for block in _snappy_blocks(memoryview(data)):
+            yield _decompress_snappy_block(block, limit)
+    else:
+        yield decompress(codec, data, limit=limit)
+
+
 def _too_large(codec: Codec, limit: int) -> DecompressionLimitError:
     return DecompressionLimitError(f"the {codec.name.lower()} data unpacks to more than {limit} bytes")
 
@@ -121,6 +140,26 @@ def _decompress_gzip(data: Buffer, limit: int) -> bytes | bytearray:
             return out
 
 
+def _gzip_chunks(data: Buffer) -> Iterator[bytes]:
+    left: Buffer = data
+    first = True
+    while first or bytes(left[:2]) == b"\x1f\x8b":
+        unpacker = decompressobj(_GZIP_WINDOW)
+        while not unpacker.eof:
+            try:
+                part = unpacker.decompress(left, _CHUNK)
+            except ZlibError as error:
+                if first:
+                    raise _corrupt(Codec.GZIP, error) from None
+                return
+            left = unpacker.unconsumed_tail
+            if not part and not unpacker.eof:
+                raise _corrupt(Codec.GZIP, "cut short")
+            yield part
+        left = unpacker.unused_data
+        first = False
+
+
 def _compress_snappy(data: Buffer) -> bytes:
     view = memoryview(data)
     parts = [_XERIAL_HEADER]
@@ -136,9 +175,15 @@ def _decompress_snappy(data: Buffer, limit: int) -> bytes | bytearray:
     view = memoryview(data)
     if len(view) < 16 or view[:8] != _XERIAL_MAGIC:
         return _decompress_snappy_block(view, limit)
+    out = bytearray()
+    for block in _snappy_blocks(view):
+        out += _decompress_snappy_block(block, limit - len(out))
+    return out
+
+
+def _snappy_blocks(view: memoryview) -> Iterator[memoryview]:
     position = 16
     size = len(view)
-    out = bytearray()
     while size - position >= 4:
         (length,) = _INT32.unpack_from(view, position)
         if length == _XERIAL_MAGIC_HEAD:  # another stream was put after the first
@@ -149,9 +194,8 @@ def _decompress_snappy(data: Buffer, limit: int) -> bytes | bytearray:
         position += 4
         if not 0 <= length <= size - position:
             raise _corrupt(Codec.SNAPPY, f"a block of {length} bytes, {size - position} are left")
-        out += _decompress_snappy_block(view[position : position + length], limit - len(out))
+        yield view[position : position + length]
         position += length
-    return out
 
 
 def _decompress_snappy_block(block: memoryview, limit: int) -> bytearray:
@@ -193,14 +237,11 @@ def _compress_lz4(data: Buffer, level: int | None, magic: int) -> bytes:
 
 
 def _decompress_lz4(data: Buffer, limit: int, magic: int) -> Buffer:
-    end, bound = _lz4_frame(data, limit)
+    end, bound = _lz4_frame(data)
     view = memoryview(data)[:end]
     if magic == 0:
         view = memoryview(_with_lz4_header_checksum(view))
-    if bound <= limit or bound <= _FIRST_GUESS:
-        out = bytearray(bound)
-    else:
-        out = bytearray(limit)
+    out = bytearray(bound if bound <= max(limit, _FIRST_GUESS) else limit)
     try:
         size = cramjam.lz4.decompress_into(view, out)
     except cramjam.DecompressionError as error:
@@ -209,10 +250,35 @@ def _decompress_lz4(data: Buffer, limit: int, magic: int) -> Buffer:
         raise _corrupt(Codec.LZ4, error) from None
     if size > limit:
         raise _too_large(Codec.LZ4, limit)
-    return memoryview(out)[:size]
+    del out[size:]
+    return out
 
 
-def _lz4_frame(data: Buffer, limit: int) -> tuple[int, int]:
+def _lz4_chunks(data: Buffer) -> Iterator[Buffer]:
+    view = memoryview(data)
+    _lz4_frame(view)
+    flags = view[4]
+    block_size = 1 << (8 + 2 * (view[5] >> 4))
+    position = 7 + (8 if flags & 0x08 else 0) + (4 if flags & 0x01 else 0)
+    while True:
+        (length,) = _UINT32_LE.unpack_from(view, position)
+        position += 4
+        if length == 0:
+            return
+        block = view[position : position + (length & ~_LZ4_STORED)]
+        position += len(block) + (4 if flags & 0x10 else 0)
+        if length & _LZ4_STORED:
+            yield block
+        else:
+            out = bytearray(block_size)
+            try:
+                size = cramjam.lz4.decompress_block_into(block, out, output_len=block_size)
+            except cramjam.DecompressionError as error:
+                raise _corrupt(Codec.LZ4, error) from None
+            yield memoryview(out)[:size]
+
+
+def _lz4_frame(data: Buffer) -> tuple[int, int]:
     """Where the frame at the start of `data` ends, and the most bytes its blocks can give."""
     size = len(data)
     if size < 7 or bytes(data[:4]) != _LZ4_MAGIC:
@@ -293,7 +359,8 @@ def _decompress_zstd(data: Buffer, limit: int) -> Buffer:
                 raise _too_large(Codec.ZSTD, limit) from None
             guess = min(limit, max(_FIRST_GUESS, guess * _GROWTH))
         else:
-            return memoryview(out)[:size]
+            del out[size:]
+            return out
 
 
 def _zstd_content_size(data: Buffer) -> int | None:

@@ -80,9 +80,7 @@ def iter_messages(
             raise CorruptRecordsError(f"{left} bytes left at {position}, too few for a message")
         (length,) = _INT32.unpack_from(view, position + 8)
         if length < _MIN_SIZES[0]:
-            raise CorruptRecordsError(
-                f"Record size {length} is less than the minimum record overhead (14)"
-            )
+            raise CorruptRecordsError(f"Record size {length} is less than the minimum record overhead (14)")
         if length + LOG_OVERHEAD > left:
             if partial_tail:
                 return

@@ -5,10 +5,16 @@ needed, all as Kafka does. Readers return `(value, next position)`, raise IndexE
 when the last allowed byte still asks for more; callers turn both into their own error.
 """
 
-from collections.abc import Sequence
+from typing import Protocol
 
 
-def read_varint(data: Sequence[int], position: int) -> tuple[int, int]:
+class ByteReader(Protocol):
+    """bytes, bytearray, memoryview, or anything else that gives a byte by its position and raises IndexError."""
+
+    def __getitem__(self, position: int, /) -> int: ...
+
+
+def read_varint(data: ByteReader, position: int) -> tuple[int, int]:
     """A signed 32-bit value."""
     byte = data[position]
     position += 1
@@ -28,7 +34,7 @@ def read_varint(data: Sequence[int], position: int) -> tuple[int, int]:
             raise ValueError("varint is longer than 5 bytes")
 
 
-def read_varlong(data: Sequence[int], position: int) -> tuple[int, int]:
+def read_varlong(data: ByteReader, position: int) -> tuple[int, int]:
     """A signed 64-bit value."""
     byte = data[position]
     position += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,7 @@ from kwire.records.control import ControlType
 from kwire.records.crc import crc32c
 from kwire.records.varint import encode_varint
 from log.append_errors import RecordsRejectedError
-from log.append_validation import AppendOrigin, ValidatedAppend, validate_append, validate_produce
+from log.append_validation import WALKED_WHOLE, AppendOrigin, ValidatedAppend, validate_append, validate_produce
 from log.config import LogConfig
 
 NOW = 1_700_000_000_000
@@ -196,11 +197,29 @@ class TestAccepted:
         valid = append(changed(batch(2, codec=codec), body=body))
         assert valid.last_offset == 101
 
-    def test_300_mb_out_of_a_small_batch(self) -> None:
-        size = 4_000_000
-        body = compress(Codec.GZIP, record(0, key=None, value=bytes(size)))
-        assert len(body) < size // 200
-        append(changed(batch(1, codec=Codec.GZIP), body=body))
+    @pytest.mark.parametrize("codec", CODECS)
+    def test_a_small_batch_that_unpacks_to_very_much(self, codec: Codec) -> None:
+        """Walked piece by piece, in little memory; zstd at once."""
+        size = WALKED_WHOLE + 1_000_000
+        body = compress(codec, record(0) + record(1, 5, key=None, value=bytes(size)) + record(2))
+        data = changed(batch(3, codec=codec), body=body)
+        config = LogConfig(max_message_bytes=len(data))
+        tracemalloc.start()
+        try:
+            valid = append(data, config=config)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert valid.max_timestamp == NOW + 5
+        assert peak < 2 * WALKED_WHOLE + 6_000_000 or codec is Codec.ZSTD
+        check_written(valid)
+        short = compress(codec, record(0) + record(1, key=None, value=bytes(size)) + record(2)[:-1])
+        refused(changed(data, base_offset=0, body=short), ErrorCode.INVALID_RECORD, config=config)
+        longer = compress(codec, record(0) + record(1, key=None, value=bytes(size)) + record(2) + b"\x00")
+        refused(changed(data, base_offset=0, body=longer), ErrorCode.INVALID_RECORD, config=config)
+        refused(
+            changed(data, base_offset=0, body=body[: len(body) // 2]), ErrorCode.UNKNOWN_SERVER_ERROR, config=config
+        )
 
 
 class TestRefused:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from kwire.errors import CorruptRecordsError
 from kwire.records import Codec, compress, decompress
-from kwire.records.compression import DecompressionLimitError, lz4_header_checksum
+from kwire.records.compression import DecompressionLimitError, decompress_chunks, lz4_header_checksum
 
 CODECS = [codec for codec in Codec if codec is not Codec.NONE]
 DATA = b"hello, " * 40_000 + os.urandom(70_000)
@@ -30,6 +30,24 @@ def test_round_trip(codec: Codec, data: bytes, times: int) -> None:
         packed = compress(codec, given_as)
         assert bytes(decompress(codec, packed)) == data
         assert bytes(decompress(codec, memoryview(packed), limit=len(data))) == data
+
+
+@pytest.mark.parametrize("codec", list(Codec))
+@given(data=st.binary(min_size=1, max_size=300), times=st.sampled_from([1, 1, 700, 15_000]))
+def test_piece_by_piece(codec: Codec, data: bytes, times: int) -> None:
+    data *= times
+    pieces = [bytes(piece) for piece in decompress_chunks(codec, compress(codec, data))]
+    assert b"".join(pieces) == data
+    if codec not in (Codec.NONE, Codec.ZSTD):
+        assert max(len(piece) for piece in pieces) <= 1 << 20
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_piece_by_piece_cut_short(codec: Codec) -> None:
+    packed = compress(codec, DATA)
+    for size in [*range(1, 16), len(packed) // 2, *range(len(packed) - 12, len(packed))]:
+        with pytest.raises(CorruptRecordsError):
+            list(decompress_chunks(codec, packed[:size]))
 
 
 @pytest.mark.parametrize("codec", CODECS)
