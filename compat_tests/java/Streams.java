@@ -8,6 +8,7 @@ import java.util.Properties;
 import java.util.concurrent.ConcurrentHashMap;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.common.utils.Bytes;
+import org.apache.kafka.streams.CloseOptions;
 import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.StreamsConfig;
@@ -28,7 +29,8 @@ final class Streams {
             if (streams == null) {
                 return true;
             }
-            boolean closed = streams.close(Duration.ofSeconds(20));
+            boolean closed = streams.close(CloseOptions.timeout(Duration.ofSeconds(20))
+                    .withGroupMembershipOperation(CloseOptions.GroupMembershipOperation.LEAVE_GROUP));
             streams.cleanUp();
             return closed;
         });
