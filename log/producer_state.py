@@ -5,7 +5,7 @@
     # an append, `header` being that of the validated batch, with its final offsets
     if header.has_producer_id:
         duplicate = manager.find_duplicate(header)             # clients only
-        update = manager.prepare(header, data, origin)         # raises ApiError, changes nothing
+        update = manager.prepare(header, data, origin)         # RecordsRejectedError; changes nothing
     ... the batch is written ...
         completed = manager.apply(update)                      # a marker ended a transaction: to .txnindex if aborted
     manager.end_offset = header.next_offset
@@ -26,7 +26,7 @@ from struct import Struct
 from attrs import define, field
 
 from kwire.error_codes import ErrorCode
-from kwire.errors import ApiError, CorruptRecordsError
+from kwire.errors import CorruptRecordsError
 from kwire.records.batch import (
     NO_PRODUCER_EPOCH,
     NO_PRODUCER_ID,
@@ -39,6 +39,7 @@ from kwire.records.batch import (
 from kwire.records.control import ControlType, decode_control_type, decode_marker_value
 from kwire.records.crc import crc32c
 from kwire.records.record import read_records
+from log.append_errors import RecordsRejectedError
 from log.append_validation import AppendOrigin
 
 BATCHES_KEPT = 5
@@ -204,7 +205,7 @@ class ProducerStateManager:
         the coordinator knows of the transaction (asked before the first batch of one). `transaction_version` is that
         of a marker's transaction: from 2 on its epoch must be above the last one seen, but for a repetition.
 
-        ApiError: INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER (clients), INVALID_TXN_STATE,
+        RecordsRejectedError: INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER (clients), INVALID_TXN_STATE,
         TRANSACTION_COORDINATOR_FENCED. CorruptRecordsError: a control batch that is none.
         (Kafka: ProducerAppendInfo, UnifiedLog.analyzeAndValidateProducerState)
         """
@@ -227,7 +228,7 @@ class ProducerStateManager:
             and not (entry.transaction_first_offset is not None and entry.epoch == header.producer_epoch)
         ):
             if header.producer_epoch < entry.epoch:
-                raise ApiError(
+                raise RecordsRejectedError(
                     ErrorCode.INVALID_PRODUCER_EPOCH,
                     f"Epoch of producer {entry.producer_id} is {header.producer_epoch}, which is smaller than the last "
                     f"seen epoch {entry.epoch}",
@@ -238,7 +239,7 @@ class ProducerStateManager:
         if origin is AppendOrigin.CLIENT:
             self._check_sequence(entry, header)
         if entry.transaction_first_offset is not None and not header.is_transactional:
-            raise ApiError(
+            raise RecordsRejectedError(
                 ErrorCode.INVALID_TXN_STATE,
                 f"Expected transactional write from producer {entry.producer_id} at offset {header.base_offset} in "
                 f"partition {self.partition}",
@@ -303,7 +304,7 @@ class ProducerStateManager:
         else:
             relation = "<"
         if origin is not AppendOrigin.REPLICATION:
-            raise ApiError(
+            raise RecordsRejectedError(
                 ErrorCode.INVALID_PRODUCER_EPOCH,
                 f"Epoch of producer {entry.producer_id} at offset {header.base_offset} in {self.partition} is {epoch}, "
                 f"which is {relation} the last seen epoch {seen} (TV{transaction_version})",
@@ -313,7 +314,7 @@ class ProducerStateManager:
         self, entry: ProducerEntry, marker: _Marker, header: BatchHeader, origin: AppendOrigin
     ) -> None:
         if entry.coordinator_epoch > marker.coordinator_epoch and origin is not AppendOrigin.REPLICATION:
-            raise ApiError(
+            raise RecordsRejectedError(
                 ErrorCode.TRANSACTION_COORDINATOR_FENCED,
                 f"Invalid coordinator epoch for producerId {entry.producer_id} at offset {header.base_offset} in "
                 f"partition {self.partition}: {marker.coordinator_epoch} (zombie), {entry.coordinator_epoch} (current)",
@@ -323,7 +324,7 @@ class ProducerStateManager:
         first = header.base_sequence
         if header.producer_epoch != entry.epoch:
             if first != 0 and entry.epoch != NO_PRODUCER_EPOCH:
-                raise ApiError(
+                raise RecordsRejectedError(
                     ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
                     f"Invalid sequence number for new epoch of producer {entry.producer_id} at offset "
                     f"{header.base_offset} in partition {self.partition}: {header.producer_epoch} (request epoch), "
@@ -333,7 +334,7 @@ class ProducerStateManager:
         last = entry.last_sequence
         if first == last + 1 or (first == 0 and last == MAX_SEQUENCE):
             return
-        raise ApiError(
+        raise RecordsRejectedError(
             ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
             f"Out of order sequence number for producer {entry.producer_id} at offset {header.base_offset} in "
             f"partition {self.partition}: {first} (incoming seq. number), {last} (current end sequence number)",
@@ -380,7 +381,7 @@ class ProducerStateManager:
         Batches without a producer id are passed over. Sets `end_offset`.
         """
         completed = None
-        if header.producer_id != NO_PRODUCER_ID:
+        if header.producer_id > NO_PRODUCER_ID:
             completed = self.apply(self.prepare(header, data, AppendOrigin.REPLICATION))
         self.end_offset = header.base_offset + header.last_offset_delta + 1
         return completed
@@ -408,8 +409,8 @@ class ProducerStateManager:
         return encode_snapshot(self._producers.values())
 
 
-def _not_verified() -> ApiError:
-    return ApiError(ErrorCode.INVALID_TXN_STATE, "Record was not part of an ongoing transaction")
+def _not_verified() -> RecordsRejectedError:
+    return RecordsRejectedError(ErrorCode.INVALID_TXN_STATE, "Record was not part of an ongoing transaction")
 
 
 def _read_marker(header: BatchHeader, data: Buffer | None) -> _Marker:
