@@ -5,7 +5,7 @@ a version has and how each travels, the source under construction, and tables of
 are made at first use and kept by `kwire.codec`.
 
 What makes the functions fast: neighbouring fields of fixed size are one `struct` call, which also takes the length of
-the field behind them; an array of integers is unpacked together with what follows it; nested structs and loops are
+the field behind them; a run of structs of the same shape is one call too (`kwire.runs`); nested structs and loops are
 written out in place; objects are filled without calling `__init__`; tagged fields, rare as they are, cost one byte's
 comparison.
 """
@@ -86,16 +86,15 @@ def struct_item(field: Field) -> type[Struct]:
 
 
 class UnpackTable(dict[int, Callable[..., tuple[Any, ...]]]):
-    """`unpack_from` of n elements and the fixed fields behind them, by n + 1 (as compact arrays say it) or by n."""
+    """`unpack_from` of n elements, by n + 1 (as compact arrays say it) or by n."""
 
-    def __init__(self, element: str, rest: str, offset: int) -> None:
+    def __init__(self, element: str, offset: int) -> None:
         super().__init__()
         self._element = element
-        self._rest = rest
         self._offset = offset
 
     def __missing__(self, key: int) -> Callable[..., tuple[Any, ...]]:
-        made = Packer(repeated(self._element, key - self._offset, self._rest)).unpack_from
+        made = Packer(repeated(self._element, key - self._offset)).unpack_from
         if key <= KEPT_TABLE_ENTRIES:
             self[key] = made
         return made
@@ -116,7 +115,7 @@ class PackTable(dict[int, Callable[..., bytes]]):
         return made
 
 
-def repeated(element: str, count: int, rest: str) -> str:
+def repeated(element: str, count: int, rest: str = "") -> str:
     return f">{element * count}{rest}" if element == "16s" else f">{count}{element}{rest}"
 
 

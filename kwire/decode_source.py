@@ -29,6 +29,7 @@ from kwire.compiler import (
 )
 from kwire.errors import DecodeError
 from kwire.primitives import read_unsigned_varint, read_varint_tail
+from kwire.runs import LEAST_RUN, Runs, runnable
 from kwire.schema import Field, Struct, info_of
 
 MAX_STRING_BYTES = 0x7FFF
@@ -129,7 +130,6 @@ class _DecodeSource(Source):
         self.targets: list[str] = []
         self.format = ""
         self.size = 0
-        self.star: tuple[str, str, str] | None = None  # target, count variable, element kind
 
     def compile(self) -> Callable[..., Any]:
         self.put("root = new_(" + self.class_name(self.cls) + ")")
@@ -140,7 +140,7 @@ class _DecodeSource(Source):
         if self.has_records:
             prologue = [
                 "view = data if type(data) is memoryview else memoryview(data)",
-                "buf = data if type(data) is bytes else bytes(data) if len(data) < 4096 else view",
+                "buf = data if type(data) is bytes else bytes(data) if len(data) < 8192 else view",
             ]
         again = ["except UnicodeDecodeError:", "    return lenient_(data, start)"]
         if not self.lenient:
@@ -169,27 +169,8 @@ class _DecodeSource(Source):
         self.size += size
 
     def flush(self) -> None:
-        targets, rest, size, star = self.targets, self.format, self.size, self.star
-        self.targets, self.format, self.size, self.star = [], "", 0, None
-        if star is None:
-            self.unpack(targets, rest, size)
-            return
-        target, count, kind = star
-        letter, element = FIXED[kind]
-        offset = 1 if self.flexible else 0
-        # An array without elements has its own branch: it is common, and a list made by unpacking keeps spare room.
-        self.put(f"if {count} == {offset}:")
-        self.depth += 1
-        self.put(f"{target} = []")
-        self.unpack(targets, rest, size)
-        self.depth -= 1
-        self.put("else:")
-        table = self.constant("T", (letter, rest), lambda: UnpackTable(letter, rest, offset))
-        more = size - offset * element
-        self.put(f"    {', '.join(['*' + target, *targets])}{'' if targets else ','} = {table}[{count}](buf, pos)")
-        self.put(f"    pos += {count} * {element}" + (f" + {more}" if more else ""))
-
-    def unpack(self, targets: list[str], fmt: str, size: int) -> None:
+        targets, fmt, size = self.targets, self.format, self.size
+        self.targets, self.format, self.size = [], "", 0
         if fmt == "B":
             self.put(f"{targets[0]} = buf[pos]")
             self.put("pos += 1")
@@ -203,7 +184,7 @@ class _DecodeSource(Source):
     def fields(self, owner: str, at: Layout) -> None:
         """Read the fields of a struct into the object called `owner`."""
         for field in [*at.absent, *at.tagged]:
-            self.put(f"{owner}.{field.name} = {self.default(field)}")
+            self.put_default(owner, field)
         self.put(f"{owner}.unknown_tagged_fields = None")
         for field in at.plain:
             self.field(f"{owner}.{field.name}", field, f"{at.cls.__name__}.{field.name}")
@@ -232,6 +213,17 @@ class _DecodeSource(Source):
             return "[]"
         cls = struct_item(field)
         return self.constant("default", cls, lambda: _default_maker(cls)) + "()"
+
+    def put_default(self, owner: str, field: Field) -> None:
+        """Give a field that is not on the wire its default; a struct's is made in place, which is twice as fast."""
+        if field.kind != "struct" or field.default != "new":
+            self.put(f"{owner}.{field.name} = {self.default(field)}")
+            return
+        cls, made = struct_item(field), self.variable("o")
+        self.put(f"{made} = {owner}.{field.name} = new_({self.class_name(cls)})")
+        for inner in cls.struct_fields:
+            self.put_default(made, inner)
+        self.put(f"{made}.unknown_tagged_fields = None")
 
     def field(self, target: str, field: Field, name: str) -> None:
         if field.kind in FIXED:
@@ -277,13 +269,23 @@ class _DecodeSource(Source):
         self.flush()
         return count
 
+    def long_varint(self, count: str) -> None:
+        """Read on when the first byte is not all of the varint; two bytes are the common case."""
+        more = self.variable("m")
+        self.put(f"if {count} > 127:")
+        self.put(f"    {more} = buf[pos]")
+        self.put(f"    if {more} < 128:")
+        self.put(f"        {count} += ({more} << 7) - 128")
+        self.put("        pos += 1")
+        self.put("    else:")
+        self.put(f"        {count}, pos = tail_(buf, pos, {count})")
+
     def run(self, target: str, kind: str, nullable: bool, name: str, *, element: bool = False) -> None:
         """Read a string, bytes or records into `target`, or through the call `target(...)` of an element."""
         count = self.length(kind)
         stop = self.variable("e")
         if self.flexible:
-            self.put(f"if {count} > 127:")
-            self.put(f"    {count}, pos = tail_(buf, pos, {count})")
+            self.long_varint(count)
             if kind == "string":
                 self.put(f"    if {count} > {MAX_STRING_BYTES + 1}:")
                 self.put(f"        raise count_({name!r}, {count} - 1, end - pos)")
@@ -311,8 +313,7 @@ class _DecodeSource(Source):
         least = self.least_element(field)
         too_many = f"raise count_({name!r}, {count}, end - pos)"
         if self.flexible:
-            self.put(f"if {count} > 127:")
-            self.put(f"    {count}, pos = tail_(buf, pos, {count})")
+            self.long_varint(count)
             self.put(f"    if ({count} - 1) * {least} > end - pos:")
             self.put(f"        {too_many}")
             self.put(f"if {count} == 0:")
@@ -341,16 +342,26 @@ class _DecodeSource(Source):
     def elements(self, target: str, field: Field, count: str, name: str) -> None:
         if field.item in FIXED:
             assert isinstance(field.item, str)
-            self.star = (target, count, field.item)
+            letter, size = FIXED[field.item]
+            offset = 1 if self.flexible else 0
+            table = self.constant("T", letter, lambda: UnpackTable(letter, offset))
+            self.put(f"if {count} == {offset}:")
+            self.put(f"    {target} = []")
+            self.put("else:")
+            self.put(f"    {target} = [*{table}[{count}](buf, pos)]")
+            self.put(f"    pos += {count} * {size}" + (f" - {size}" if offset else ""))
             return
         number, one = (f"{count} - 1", 2) if self.flexible else (count, 1)
         if isinstance(field.item, type):
             cls, items, owner = self.class_name(field.item), self.variable("l"), self.variable("o")
             made = f"[new_({cls})] if {count} == {one} else [*map(new_, repeat_({cls}, {number}))]"
             self.put(f"{items} = {target} = {made}")
+            at = layout(field.item, self.version)
+            if runnable(at):
+                self.run_of_structs(at, items, count)
             self.put(f"for {owner} in {items}:")
             self.depth += 1
-            self.fields(owner, layout(field.item, self.version))
+            self.fields(owner, at)
         else:
             assert field.item is not None
             add = self.variable("a")
@@ -361,6 +372,17 @@ class _DecodeSource(Source):
             self.run(add, field.item, False, name, element=True)
         self.flush()
         self.depth -= 1
+
+    def run_of_structs(self, at: Layout, items: str, count: str) -> None:
+        defaults = {field.name: self.default(field) for field in [*at.absent, *at.tagged]}
+        defaults["unknown_tagged_fields"] = "None"
+        names = {name: made for name, made in self.names.items() if name.startswith("default")}
+        runs = self.constant("runs", at.cls, lambda: Runs(at, self.flexible, defaults, names).decode)
+        done = self.variable("d")
+        self.put(f"if {count} > {LEAST_RUN + (1 if self.flexible else 0)}:")
+        self.put(f"    pos, {done} = {runs}(buf, pos, {items}, end)")
+        self.put(f"    if {done}:")
+        self.put(f"        {items} = {items}[{done}:]")
 
     # Tagged fields.
 

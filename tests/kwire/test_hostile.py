@@ -24,6 +24,10 @@ FACTOR = 64
 SLACK = 65536  # what every decode may take besides: some unknown tagged fields, a traceback
 
 
+# Messages whose elements may be smallest on the wire for what they are in memory.
+DENSE = {"StreamsGroupTopologyValue", "CreatePartitionsRequest", "AlterClientQuotasRequest", "OffsetFetchRequest"}
+
+
 @given(st.sampled_from(all_versions()), st.binary(max_size=200))
 def test_any_bytes(which: tuple[type[Struct], int], data: bytes) -> None:
     check(*which, data)
@@ -105,13 +109,15 @@ def peak_of(cls: type[Struct], version: int, data: bytes) -> int:
 @pytest.mark.parametrize("tags", [False, True], ids=["plain", "tagged"])
 def test_many_tiny_elements(tags: bool, long_form: bool) -> None:
     """Valid messages of the most objects a byte: arrays of the smallest structs, each with an unknown tagged field."""
-    count, worst = 2000 if long_form else 60, []
+    worst = []
     for cls in message_classes().values():
+        if not long_form and cls.__name__ not in DENSE:
+            continue
         version = info_of(cls).all_versions()[-1]
         if tags and not info_of(cls).is_flexible(version):
             continue
         for path in {path[-1]: path for path in array_paths(cls, version)}.values():
-            message = smallest(cls, version, dict.fromkeys(path, 1) | {path[-1]: count}, tags)
+            message = smallest(cls, version, dict.fromkeys(path, 1) | {path[-1]: 3000}, tags)
             data = codec.encode(message, version)
             peak = peak_of(cls, version, data)
             assert peak <= FACTOR * len(data) + SLACK, f"{cls.__name__} v{version}: {peak} for {len(data)}, {path}"
