@@ -20,7 +20,7 @@ from kwire.records.batch import (
 )
 from kwire.records.compression import Codec, compress
 from kwire.records.crc import crc32c
-from kwire.records.varint import encode_varint
+from kwire.records.varint import encode_varint, wrap_int64
 
 Headers = Sequence[tuple[str, bytes | None]]
 _EMPTY = b"\x00"
@@ -143,7 +143,8 @@ class RecordBatchBuilder:
             raise ValueError(f"invalid negative timestamp {timestamp}")
         if self._base_timestamp is None:
             self._base_timestamp = timestamp
-        parts = [b"\x00", encode_varint(timestamp - self._base_timestamp), encode_varint(delta)]
+        # From -1 to the largest timestamp is one more than 64 bits hold; readers' sums wrap back.
+        parts = [b"\x00", encode_varint(wrap_int64(timestamp - self._base_timestamp)), encode_varint(delta)]
         if key is None:
             parts.append(_NULL)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kwire.errors import CorruptRecordsError
@@ -56,6 +56,7 @@ def build(records: list[Record], **arguments: object) -> bytearray:
 
 
 @given(record_lists(base=5), st.sampled_from(list(Codec)))
+@example([Record(5, -1, None, None, ()), Record(6, 2**63 - 1, None, None, ())], Codec.NONE)
 def test_what_is_built_is_read(records: list[Record], codec: Codec) -> None:
     data = build(records, codec=codec)
     (header,) = iter_batches(data)
