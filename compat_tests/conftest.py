@@ -52,6 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "capability(name): the row of the matrix that the test stands for")
     config.addinivalue_line("markers", "client(name): the column of the matrix; by default from the module's name")
+    config.addinivalue_line("markers", "needs(api): the raw-frames test asks this API, which kwire may not have yet")
     config.addinivalue_line("markers", "long: runs with --long only")
     # Stock clients leave sockets to the garbage collector and use deprecated calls; that is not what is tested here.
     for category in ("ResourceWarning", "DeprecationWarning", "PendingDeprecationWarning"):

@@ -123,6 +123,7 @@ def test_unregister_unknown_broker(wire: Wire) -> None:
     assert wire.ask("UnregisterBroker", 0, broker_id=77).error_code == 102
 
 
+@pytest.mark.needs("AddRaftVoter")
 def test_add_raft_voter_with_another_cluster_id(wire: Wire) -> None:
     voter = {"voter_id": 5, "voter_directory_id": uuid.uuid4().bytes}
     answer = wire.ask("AddRaftVoter", 0, cluster_id="other", timeout_ms=1000, listeners=[], **voter)
@@ -258,3 +259,45 @@ def test_describe_scram_user_twice(wire: Wire, fresh_name: Any) -> None:
 def test_describe_scram_of_all(wire: Wire) -> None:
     answer = wire.ask("DescribeUserScramCredentials", 0, users=None)
     assert (answer.error_code, answer.results) == (0, [])
+
+
+# Changes of quotas and credentials: only what is refused, so that nothing is left behind
+
+
+def alter_quota(wire: Wire, entity: list[dict[str, Any]], key: str, value: float) -> int:
+    entry = {"entity": entity, "ops": [{"key": key, "value": value, "remove": False}]}
+    (answer,) = wire.ask("AlterClientQuotas", 1, entries=[entry], validate_only=False).entries
+    return int(answer.error_code)
+
+
+@pytest.mark.needs("AlterClientQuotas")
+def test_alter_quotas_refused(wire: Wire, fresh_name: Any) -> None:
+    user = [{"entity_type": "user", "entity_name": fresh_name("user")}]
+    for what, entity, key, value in (
+        ("unknown key", user, "no.such", 1.0),
+        ("unknown entity type", [{"entity_type": "planet", "entity_name": "x"}], "producer_byte_rate", 1.0),
+        ("value 0", user, "producer_byte_rate", 0.0),
+        ("value -1", user, "producer_byte_rate", -1.0),
+        ("no entity", [], "producer_byte_rate", 1.0),
+    ):
+        assert alter_quota(wire, entity, key, value) == 42, what
+
+
+@pytest.mark.needs("AlterUserScramCredentials")
+def test_alter_scram_refused(wire: Wire, fresh_name: Any) -> None:
+    good = {"mechanism": 1, "iterations": 4096, "salt": b"salt", "salted_password": b"password"}
+    for what, name, changed, error in (
+        ("too few iterations", fresh_name("user"), {"iterations": 4095}, 93),
+        ("too many iterations", fresh_name("user"), {"iterations": 16385}, 93),
+        ("empty user", "", {}, 93),
+        ("unknown mechanism", fresh_name("user"), {"mechanism": 0}, 33),
+    ):
+        upsertion = good | {"name": name} | changed
+        answer = wire.ask("AlterUserScramCredentials", 0, deletions=[], upsertions=[upsertion])
+        assert [r.error_code for r in answer.results] == [error], what
+    deletion = {"name": fresh_name("user"), "mechanism": 1}
+    answer = wire.ask("AlterUserScramCredentials", 0, deletions=[deletion], upsertions=[])
+    assert [r.error_code for r in answer.results] == [91], "deletion of an unknown user"
+    twice = good | {"name": fresh_name("user")}
+    answer = wire.ask("AlterUserScramCredentials", 0, deletions=[], upsertions=[twice, twice])
+    assert [r.error_code for r in answer.results] == [92]
