@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -97,6 +97,7 @@ def resolve_options(options: ServeOptions, environment: Mapping[str, str]) -> Re
 def run(options: ServeOptions, environment: Mapping[str, str] = os.environ) -> int:
     """Run a broker until it is told to stop; the process's exit code."""
     configure_logging(options.log_level)
+    raise_open_file_limit()
     with _data_directory(options) as placed:
         try:
             resolved = resolve_options(placed, environment)
@@ -132,6 +133,16 @@ def _data_directory(options: ServeOptions) -> Iterator[ServeOptions]:
         yield evolve(options, data_dir=directory)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def raise_open_file_limit() -> None:
+    """Take all the descriptors the system allows: the soft limit of a shell is made for smaller programs."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _run_until_stopped(config: BrokerConfig, options: ServeOptions) -> None:
