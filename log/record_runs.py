@@ -27,7 +27,7 @@ from log.record_walk import NO_TIMESTAMP
 
 _MIN_RUN: Final = 6
 """Records of one shape that make a run worth its start."""
-_SHORT: Final = 24
+_SHORT: Final = 14
 """Records below which a run costs more to start than it saves."""
 _MAX_SHAPE: Final = 64
 """Records taken by shape before sizes are looked at again, that may have become equal."""
@@ -38,6 +38,8 @@ _FIRST_PAUSE: Final = 16
 _COPY_BELOW: Final = 2048
 """Average bytes a record up to which reading from a copy is cheaper than reading through a memoryview."""
 _TABLE: Final = 8192
+
+_BYTES: Final = tuple(bytes((byte,)) for byte in range(256))
 
 # Offset deltas 0 to 8191 as zigzag varints: of one byte up to 63, of two beyond.
 _OFFSETS_1: Final = bytes(range(0, 128, 2))
@@ -233,8 +235,16 @@ def _walk(data: bytes | bytearray | memoryview, size: int, count: int, require_k
                 run_from = index + pause
                 pause *= 2
             continue
-        steering = [*range(start, body), *_varint_at(data, key_at), *_varint_at(data, value_at)]
-        _skip_headers(data, headers_at, end, steering)
+        steering = [start] if body - start == 1 else [*range(start, body)]
+        for place in (key_at, value_at):
+            if data[place] < 0x80:
+                steering.append(place)
+            else:
+                steering += range(place, read_varint(data, place)[1])
+        if data[headers_at]:
+            _skip_headers(data, headers_at, end, steering)
+        else:
+            steering.append(headers_at)
         wanted = min(left, _MAX_RUN)
         taken, delta = _take_run(data, size, start, step, steering, body + 1, offset_at, key_at, index, wanted)
         if taken < _MIN_RUN:
@@ -249,11 +259,6 @@ def _walk(data: bytes | bytearray | memoryview, size: int, count: int, require_k
     if position != size or largest < 0:
         return None
     return -(negative >> 1) - 1 if negative >= 0 else 0, largest >> 1
-
-
-def _varint_at(data: bytes | bytearray | memoryview, position: int) -> range:
-    """The positions of a varint's bytes."""
-    return range(position, read_varint(data, position)[1])
 
 
 def _skip_headers(data: bytes | bytearray | memoryview, position: int, end: int, steering: list[int] | None) -> int:
@@ -309,8 +314,9 @@ def _take_run(
     for position in steering:
         if run < _MIN_RUN:
             return 0, -1
-        found = bytes(data[position + step : position + step + run * step : step])
-        byte = bytes((data[position],))
+        byte = _BYTES[data[position]]
+        position += step
+        found = bytes(data[position : position + run * step : step])
         if found != byte * run:
             run -= len(found.lstrip(byte))
     if run < _MIN_RUN:

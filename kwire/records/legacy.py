@@ -140,19 +140,21 @@ def read_message_set(
 def _read_wrapper(wrapper: Message, limit: int) -> Iterator[Record]:
     if wrapper.value is None:
         raise CorruptRecordsError(f"Found invalid compressed record set with null value (magic = {wrapper.magic})")
-    inner = list(iter_messages(decompress(wrapper.codec, wrapper.value, limit=limit, magic=wrapper.magic)))
-    if not inner:
+    inner = decompress(wrapper.codec, wrapper.value, limit=limit, magic=wrapper.magic)
+    last: Message | None = None
+    for last in iter_messages(inner):  # noqa: B007  walked twice, so that they need not all be kept
+        pass
+    if last is None:
         raise CorruptRecordsError("Found invalid compressed record set with no inner records")
     base = 0
     if wrapper.magic == 1 and wrapper.offset != 0:  # some librdkafka versions leave it at 0
-        base = wrapper.offset - inner[-1].offset
+        base = wrapper.offset - last.offset
         if base < 0:
             raise CorruptRecordsError(
-                f"the offset {wrapper.offset} of a compressed message set is less than its last message's "
-                f"{inner[-1].offset}"
+                f"the offset {wrapper.offset} of a compressed message set is less than its last message's {last.offset}"
             )
     append_time = wrapper.timestamp_type is TimestampType.LOG_APPEND_TIME
-    for message in inner:
+    for message in iter_messages(inner):
         if message.codec is not Codec.NONE:
             raise CorruptRecordsError("Inner messages must not be compressed")
         timestamp = wrapper.timestamp if append_time and message.magic == 1 else message.timestamp
