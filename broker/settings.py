@@ -78,6 +78,8 @@ def group_config(config: BrokerConfig) -> GroupConfig:
         "offset.metadata.max.bytes",
         "offsets.retention.minutes",
         "offsets.retention.check.interval.ms",
+        "offsets.commit.timeout.ms",
+        "offsets.topic.compression.codec",
     )
     return GroupConfig(**{name.replace(".", "_"): config.get_int(name) for name in names})
 

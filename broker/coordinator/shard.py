@@ -34,11 +34,13 @@ from broker.group.record_codec import decode_records, encode_batches
 from broker.group.state import ShardState
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError, KwireError
+from kwire.records import Codec
 
 log = logging.getLogger(__name__)
 
 Operation = Callable[[Decision], None]
 EXPIRY_KEY: TimerKey = ("expiry",)
+COMMIT_KEY: TimerKey = ("commit",)
 RELOAD_DELAY_MS = 1_000.0
 FIRST_LOAD_BYTES = 2 * 1024 * 1024
 """What `load` reads at once: a usual log wholly. Then TURN_LOAD_BYTES a turn, about 10 ms."""
@@ -53,11 +55,16 @@ class ShardStatus(Enum):
 
 @define(slots=True)
 class Pending:
-    """Answers that wait until the log is committed up to `offset`; `then` runs first."""
+    """Answers that wait until the log is committed up to `offset`, but no longer than to `deadline_ms`.
+
+    then: runs first. refused: runs instead when the commit did not come in time.
+    """
 
     offset: int
+    deadline_ms: float
     answers: list[tuple[Waiter, Any]]
     then: Callable[[Decision], None] | None
+    refused: Callable[[ErrorCode, Decision], None] | None
 
 
 class Shard:
@@ -76,6 +83,7 @@ class Shard:
         self._storage = storage
         self._clock = clock
         self._config = config
+        self._compression = Codec(config.offsets_topic_compression_codec)
         self._new_id = new_id
         self.state = ShardState(config, new_id)
         self._timers: dict[TimerKey, CancellableTimer] = {}
@@ -132,12 +140,14 @@ class Shard:
         if decision.records:
             self._append(decision)
         elif self._pending:
-            self._pending.append(Pending(self._appended, decision.answers, decision.on_committed))
+            self._wait(decision)
         else:
-            self._finish(Pending(self._appended, decision.answers, decision.on_committed))
+            self._finish(decision.answers, decision.on_committed)
 
     def _append(self, decision: Decision) -> None:
-        batches = encode_batches(decision.records, decision.now_ms, self._storage.max_batch_bytes, decision.splittable)
+        batches = encode_batches(
+            decision.records, decision.now_ms, self._storage.max_batch_bytes, decision.splittable, self._compression
+        )
         if batches is None:
             self._refuse(decision)
             return
@@ -151,7 +161,6 @@ class Shard:
         state = self.state
         for record in decision.records:
             state.replay(record, decision.now_ms)
-        pending = Pending(self._appended, decision.answers, decision.on_committed)
         committed = self._storage.committed(self._appended)
         if committed.done and not self._pending:
             try:
@@ -160,18 +169,49 @@ class Shard:
                 self._fail(error, decision.answers)
                 return
             self._committed = self._appended
-            self._finish(pending)
+            self._finish(decision.answers, decision.on_committed)
             return
-        self._pending.append(pending)
+        self._wait(decision)
         committed.add_callback(partial(self._commit_done, self.state, self._appended))
 
     def _refuse(self, decision: Decision) -> None:
         """The records do not fit into a batch: nothing was appended, the groups live on unstored."""
         log.error("partition %d: a group's records exceed max.message.bytes", self.partition)
+        code = ErrorCode.UNKNOWN_SERVER_ERROR
         for waiter, _ in decision.answers:
-            waiter.fail(ApiError(ErrorCode.UNKNOWN_SERVER_ERROR))
+            waiter.fail(ApiError(code))
         if decision.on_refused is not None:
-            self.run(decision.on_refused)
+            self.run(partial(decision.on_refused, code))
+
+    def _wait(self, decision: Decision) -> None:
+        deadline_ms = decision.tick_ms + self._config.offsets_commit_timeout_ms
+        self._pending.append(
+            Pending(self._appended, deadline_ms, decision.answers, decision.on_committed, decision.on_refused)
+        )
+        if COMMIT_KEY not in self._timers:
+            self._set_timer(COMMIT_KEY, self._config.offsets_commit_timeout_ms)
+
+    def _commit_timer_fired(self) -> None:
+        """Who has waited too long is told to ask again; what was appended may still be committed."""
+        now_ms = self._clock.monotonic_ms()
+        late = [pending for pending in self._pending if pending.deadline_ms <= now_ms]
+        left = [pending for pending in self._pending if pending.deadline_ms > now_ms]
+        if left:
+            self._set_timer(COMMIT_KEY, left[0].deadline_ms - now_ms)
+        for pending in late:
+            answers, pending.answers = pending.answers, []
+            refused, pending.refused = pending.refused, None
+            for waiter, _ in answers:
+                if not waiter.done:
+                    waiter.fail(ApiError(ErrorCode.COORDINATOR_NOT_AVAILABLE))
+            if refused is not None:
+                pending.then = None
+                later = Decision(self._clock.now_ms(), now_ms)
+                refused(ErrorCode.COORDINATOR_NOT_AVAILABLE, later)
+                answers, later.answers = later.answers, []
+                self._carry_out(later)
+                # Refusals show nothing that could be lost: they do not wait as well.
+                self._finish(answers, None)
 
     def _commit_done(self, state: ShardState, offset: int, committed: Deferred[None]) -> None:
         if state is not self.state:
@@ -183,14 +223,16 @@ class Shard:
             return
         self._committed = max(self._committed, offset)
         while self._pending and self._pending[0].offset <= self._committed:
-            self._finish(self._pending.popleft())
+            pending = self._pending.popleft()
+            self._finish(pending.answers, pending.then)
+        if not self._pending:
+            self._set_timer(COMMIT_KEY, None)
 
-    def _finish(self, pending: Pending) -> None:
+    def _finish(self, answers: list[tuple[Waiter, Any]], then: Callable[[Decision], None] | None) -> None:
         """Committed: what the decision left to do, then the answers. The state is consistent before the first one."""
-        answers = pending.answers
-        if pending.then is not None:
+        if then is not None:
             later = Decision(self._clock.now_ms(), self._clock.monotonic_ms())
-            pending.then(later)
+            then(later)
             for key, delay_ms in later.timers:
                 self._set_timer(key, delay_ms)
             answers = answers + later.answers
@@ -218,6 +260,8 @@ class Shard:
             self.run(partial(join_timer_fired, self.state, key[1]))
         elif kind == "sync":
             self.run(partial(sync_timer_fired, self.state, key[1]))
+        elif kind == "commit":
+            self._commit_timer_fired()
         else:
             self._set_timer(EXPIRY_KEY, self._config.offsets_retention_check_interval_ms)
             self.run(partial(expire, self.state))

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias
 from attrs import Factory, define
 
 from broker.group.records import CoordinatorRecord
+from kwire.error_codes import ErrorCode
 
 # ("session", group, member) | ("join", group) | ("sync", group)
 TimerKey: TypeAlias = tuple[str, ...]
@@ -32,7 +33,8 @@ class Decision:
     answers: given in order, once `records` and all appended before them are committed.
     timers: (key, delay in ms from now) sets or replaces, (key, None) cancels.
     on_committed: runs once the records are committed, with a Decision of its own (its records are not looked at).
-    on_refused: runs instead, when the records could not even be appended (larger than a batch may be).
+    on_refused: runs instead, with the code to answer, when the records could not even be appended (larger than a batch
+    may be), or were not committed in time.
     splittable: the records may be appended as several batches, as each stands for itself.
     """
 
@@ -42,7 +44,7 @@ class Decision:
     answers: list[tuple[Waiter, Any]] = Factory(list)
     timers: list[tuple[TimerKey, float | None]] = Factory(list)
     on_committed: Callable[[Decision], None] | None = None
-    on_refused: Callable[[Decision], None] | None = None
+    on_refused: Callable[[ErrorCode, Decision], None] | None = None
     splittable: bool = False
 
     def answer(self, waiter: Waiter, response: Any) -> None:

@@ -247,4 +247,10 @@ def _store_replaced(
         response.leader = old_leader or ""
         later.answer(joining.waiter, response)
 
+    def refused(code: ErrorCode, later: Decision) -> None:
+        if member.awaiting_join is joining.waiter:
+            group.take_join_waiter(member)
+            later.answer(joining.waiter, refusal(code, ""))
+
     decision.on_committed = committed
+    decision.on_refused = refused

@@ -26,7 +26,7 @@ from broker.group.records import (
 from kwire import codec
 from kwire.errors import DecodeError
 from kwire.internal.group_offsets import GroupMetadataKey, GroupMetadataValue, MemberMetadata
-from kwire.records import HEADER_SIZE, iter_batches, read_records
+from kwire.records import HEADER_SIZE, Codec, RecordBatchBuilder, iter_batches, read_records
 
 GROUP_KEY_VERSION = 2
 GROUP_VALUE_VERSION = 3
@@ -50,11 +50,11 @@ _RECORD_OVERHEAD = 30
 
 
 def encode_batches(
-    records: Sequence[CoordinatorRecord], now_ms: int, max_bytes: int, splittable: bool
+    records: Sequence[CoordinatorRecord], now_ms: int, max_bytes: int, splittable: bool, compression: Codec = Codec.NONE
 ) -> list[bytearray] | None:
     """The records as batches of at most `max_bytes`, one unless `splittable`. None when they do not fit."""
     pairs = [encode_record(record) for record in records]
-    batch = pack_batch(pairs, now_ms)
+    batch = _batch(pairs, now_ms, compression)
     if len(batch) <= max_bytes:
         return [batch]
     if not splittable:
@@ -64,11 +64,20 @@ def encode_batches(
     for end, (key, value) in enumerate(pairs):
         record_bytes = _RECORD_OVERHEAD + len(key) + (len(value) if value is not None else 0)
         if size + record_bytes > max_bytes - HEADER_SIZE and end > begin:
-            batches.append(pack_batch(pairs[begin:end], now_ms))
+            batches.append(_batch(pairs[begin:end], now_ms, compression))
             begin, size = end, 0
         size += record_bytes
-    batches.append(pack_batch(pairs[begin:], now_ms))
+    batches.append(_batch(pairs[begin:], now_ms, compression))
     return batches if all(len(batch) <= max_bytes for batch in batches) else None
+
+
+def _batch(pairs: Sequence[tuple[bytes, bytes | None]], now_ms: int, compression: Codec) -> bytearray:
+    if compression is Codec.NONE:
+        return pack_batch(pairs, now_ms)
+    builder = RecordBatchBuilder(codec=compression)
+    for key, value in pairs:
+        builder.append(key, value, timestamp=now_ms)
+    return builder.build()
 
 
 def encode_record(record: CoordinatorRecord) -> tuple[bytes, bytes | None]:

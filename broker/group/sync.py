@@ -68,9 +68,9 @@ def _store(state: ShardState, group: ClassicGroup, request: SyncGroupRequest, de
             propagate_assignments(group, ErrorCode.NONE, later)
             group.transition(STABLE, later.now_ms)
 
-    def refused(later: Decision) -> None:
+    def refused(code: ErrorCode, later: Decision) -> None:
         if group.state is COMPLETING_REBALANCE and group.generation == generation:
-            reset_assignments(group, ErrorCode.UNKNOWN_SERVER_ERROR, later)
+            reset_assignments(group, code, later)
             prepare(state, group, later)
 
     decision.on_committed = committed

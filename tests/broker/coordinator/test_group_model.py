@@ -26,6 +26,7 @@ from tests.broker.coordinator.group_world import World, subscription
 GROUP = "g"
 SESSION_MS = 10_000
 REBALANCE_MS = 15_000
+RETRIABLE = (ErrorCode.REBALANCE_IN_PROGRESS, ErrorCode.NOT_COORDINATOR, ErrorCode.COORDINATOR_NOT_AVAILABLE)
 
 
 class Client:
@@ -100,7 +101,7 @@ class Client:
                 self.member_id, self.generation, assignments, GROUP, instance=self.instance, protocol="range"
             )
         else:
-            assert code in (ErrorCode.REBALANCE_IN_PROGRESS, ErrorCode.NOT_COORDINATOR), code
+            assert code in RETRIABLE, code
 
     def synced(self) -> None:
         assert self.syncing is not None
@@ -125,7 +126,7 @@ class Client:
         elif code is ErrorCode.FENCED_INSTANCE_ID:
             self.fenced = True
         else:
-            assert code in (ErrorCode.REBALANCE_IN_PROGRESS, ErrorCode.NOT_COORDINATOR), code
+            assert code in RETRIABLE, code
 
 
 class GroupLife(RuleBasedStateMachine):

@@ -41,6 +41,35 @@ class TestCommits:
         log.commit()
         assert world.fetch(None) == {("t", 0): 1}
 
+    def test_a_commit_that_does_not_come_in_time(self, world: World) -> None:
+        (member,) = world.stable(session_ms=60_000)
+        log = world.log_of("g")
+        log.hold = True
+        first = world.commit_later({("t", 0): 1}, member, 1)
+        world.clock.advance(3_000)
+        second = world.commit_later({("t", 1): 1}, member, 1)
+        world.clock.advance(2_000)
+        assert value(first).topics[0].partitions[0].error_code == ErrorCode.COORDINATOR_NOT_AVAILABLE
+        assert not second.done
+        log.commit()
+        assert value(second).topics[0].partitions[0].error_code == 0
+        assert world.fetch(None) == {("t", 0): 1, ("t", 1): 1}
+        log.hold = True
+        third = world.commit_later({("t", 0): 2}, member, 1)
+        world.clock.advance(5_000)
+        assert value(third).topics[0].partitions[0].error_code == ErrorCode.COORDINATOR_NOT_AVAILABLE
+
+    def test_an_assignment_that_is_not_committed_in_time(self, world: World) -> None:
+        member, _ = world.join_known()
+        world.settle()
+        log = world.log_of("g")
+        log.hold = True
+        answer = world.sync(member, 1, {member: b"x"})
+        world.clock.advance(5_000)
+        assert value(answer).error_code == ErrorCode.COORDINATOR_NOT_AVAILABLE
+        log.commit()
+        assert world.heartbeat(member, 1) is ErrorCode.REBALANCE_IN_PROGRESS
+
     def test_heartbeats_do_not_wait(self, world: World) -> None:
         (member,) = world.stable()
         world.log_of("g").hold = True
@@ -124,6 +153,18 @@ class TestCommits:
     )
     def test_what_clients_are_told(self, code: int, told: int) -> None:
         assert refusal_code(ApiError(ErrorCode(code))) == told
+
+
+@pytest.mark.parametrize("codec", [1, 2, 3, 4])
+def test_compressed_records(codec: int) -> None:
+    """offsets.topic.compression.codec"""
+    world = World(GroupConfig(offsets_topic_compression_codec=codec))
+    world.stable()
+    world.commit({("t", 0): 1, ("t", 1): 2}, group="simple")
+    assert {batch[22] & 7 for log in world.offsets_topic.logs for batch in log.batches} == {codec}
+    world.restart()
+    assert world.state() == "Stable"
+    assert world.fetch(None, "simple") == {("t", 0): 1, ("t", 1): 2}
 
 
 class TestLoading:
