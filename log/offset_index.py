@@ -69,15 +69,21 @@ class OffsetIndex:
     def is_full(self) -> bool:
         return self.entries >= self.max_entries
 
-    def create(self, *, fresh: bool = False) -> None:
-        """Begin an empty, preallocated file; ``fresh``: there was none."""
+    def create(self) -> None:
+        """Begin an empty, preallocated file where there was none."""
+        self._loaded = True
+        self._reset_memory()
+        self._file.opened().truncate(self.max_entries * ENTRY_SIZE)
+        self._preallocated = True
+
+    def reset(self) -> None:
+        """Empty the file, before its entries are made anew."""
         self._loaded = True
         self._reset_memory()
         opened = self._file.opened()
-        if not fresh:
+        if opened.size():
             opened.truncate(0)
-        opened.truncate(self.max_entries * ENTRY_SIZE)
-        self._preallocated = True
+        self._preallocated = False
 
     def load(self) -> None:
         """Count the entries of the file; a zero-filled tail left by a crash does not count."""

@@ -119,7 +119,7 @@ class Segment:
         )
         segment.file.opened()
         for index in (segment.offset_index, segment.time_index):
-            index.create(fresh=True)
+            index.create()
             index.file.release()  # the next write to it is hundreds of entries away
         segment._max_timestamp = NO_TIMESTAMP
         return segment
@@ -354,8 +354,8 @@ class Segment:
         for file in (self.offset_index.file, self.time_index.file):
             if not self.storage.exists(file.path):
                 self.storage.open(file.path, create=True)
-        self.offset_index.create()
-        self.time_index.create()
+        self.offset_index.reset()
+        self.time_index.reset()
         self.transaction_index.reset()
         self._bytes_since_index = 0
         self._max_timestamp = NO_TIMESTAMP

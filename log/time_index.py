@@ -70,18 +70,21 @@ class TimeIndex:
         self.load()
         return self._last_offset
 
-    def create(self, *, fresh: bool = False) -> None:
-        """Begin an empty, preallocated file; ``fresh``: there was none."""
+    def create(self) -> None:
+        """Begin an empty, preallocated file where there was none."""
         self._loaded = True
-        self._written = 0
-        self._tail.clear()
-        self._last_timestamp = NO_TIMESTAMP
-        self._last_offset = self.base_offset
-        opened = self._file.opened()
-        if not fresh:
-            opened.truncate(0)
-        opened.truncate(self.max_entries * ENTRY_SIZE)
+        self._reset_memory()
+        self._file.opened().truncate(self.max_entries * ENTRY_SIZE)
         self._preallocated = True
+
+    def reset(self) -> None:
+        """Empty the file, before its entries are made anew."""
+        self._loaded = True
+        self._reset_memory()
+        opened = self._file.opened()
+        if opened.size():
+            opened.truncate(0)
+        self._preallocated = False
 
     def load(self) -> None:
         """Count the entries of the file; a zero-filled tail left by a crash does not count."""
@@ -181,3 +184,9 @@ class TimeIndex:
         if self._preallocated:
             self._file.opened().truncate(self._written * ENTRY_SIZE)
             self._preallocated = False
+
+    def _reset_memory(self) -> None:
+        self._written = 0
+        self._tail.clear()
+        self._last_timestamp = NO_TIMESTAMP
+        self._last_offset = self.base_offset
