@@ -4,7 +4,7 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,7 +31,8 @@ from confluent_kafka.admin import (
 )
 
 from compat_tests.clients.support import Endpoint, until
-from compat_tests.targets import OwnBroker
+from compat_tests.differences import expected
+from compat_tests.targets import Broker, OwnBroker
 
 capability = pytest.mark.capability
 LOGGER = logging.getLogger("librdkafka")
@@ -479,3 +480,19 @@ def test_admin_cluster(admin: AdminClient, four: str) -> None:
     assert [n.id for n in cluster.nodes] == [1]
     assert cluster.cluster_id
     assert admin.list_topics(timeout=5).cluster_id == cluster.cluster_id
+
+
+# What kwire does not have yet ends at once, by name
+
+
+@capability("transactions")
+def test_transactions(endpoint: Endpoint, broker: Broker, fresh_name: Callable[[str], str]) -> None:
+    there = expected("FindCoordinator for a transactional id", broker.kind) == "its coordinator"
+    client = producer(endpoint, transactional_id=fresh_name("transactional"))
+    started = time.monotonic()
+    if there:
+        client.init_transactions(20)
+    else:
+        with pytest.raises(KafkaException, match="TRANSACTIONAL_ID_AUTHORIZATION_FAILED"):
+            client.init_transactions(20)
+        assert time.monotonic() - started < 5, "at once, not after a timeout"

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from compat_tests.differences import expected
 from compat_tests.raw.groups import Member, described, stable, wait_for_coordinator
 from compat_tests.raw.wire import Wire, eventually
+from compat_tests.targets import Broker
 
 Connect = Callable[[], Wire]
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -52,6 +54,15 @@ def test_find_coordinator_of_an_unknown_type(wire: Wire) -> None:
 def test_find_coordinator_of_a_bad_share_key(wire: Wire, key: str) -> None:
     (found,) = wire.ask("FindCoordinator", 6, key_type=2, coordinator_keys=[key]).coordinators
     assert found.error_code == 42
+
+
+def test_find_coordinator_of_a_transactional_id(wire: Wire, broker: Broker, group: str) -> None:
+    """Without transactions the code on which clients give up at once."""
+    there = expected("FindCoordinator for a transactional id", broker.kind) == "its coordinator"
+    answer = eventually(
+        lambda: wire.ask("FindCoordinator", 3, key=group, key_type=1), lambda a: a.error_code != 15, "FindCoordinator"
+    )
+    assert answer.error_code == (0 if there else 53)
 
 
 # JoinGroup
@@ -219,7 +230,7 @@ def test_sync_in_every_version(wire: Wire, group: str, version: int) -> None:
 
 def test_sync_errors(wire: Wire, group: str) -> None:
     member = stable(wire, group)
-    for what, fields, expected in (
+    for what, fields, error in (
         ("generation above", {"generation_id": 2}, 22),
         ("generation -1", {"generation_id": -1}, 22),
         ("unknown member", {"member_id": "nobody"}, 25),
@@ -229,7 +240,7 @@ def test_sync_errors(wire: Wire, group: str) -> None:
         ("protocol name differs", {"protocol_name": "sticky"}, 23),
     ):
         answer = member.sync(**fields)
-        assert (answer.error_code, bytes(answer.assignment)) == (expected, b""), what
+        assert (answer.error_code, bytes(answer.assignment)) == (error, b""), what
 
 
 @pytest.mark.parametrize("field", ["protocol_type", "protocol_name"])
@@ -276,7 +287,7 @@ def test_heartbeat_in_every_version(wire: Wire, group: str, version: int) -> Non
 
 def test_heartbeat_errors(wire: Wire, group: str) -> None:
     member = stable(wire, group)
-    for what, fields, expected in (
+    for what, fields, error in (
         ("generation above", {"generation_id": 2}, 22),
         ("generation -1", {"generation_id": -1}, 22),
         ("unknown member", {"member_id": "nobody"}, 25),
@@ -284,7 +295,7 @@ def test_heartbeat_errors(wire: Wire, group: str) -> None:
         ("unknown group", {"group_id": f"{group}-missing"}, 25),
         ("group id empty", {"group_id": ""}, 24),
     ):
-        assert member.heartbeat(**fields) == expected, what
+        assert member.heartbeat(**fields) == error, what
 
 
 def test_heartbeat_while_completing_a_rebalance(wire: Wire, group: str) -> None:

@@ -1,7 +1,9 @@
 """Produce: errors, what is in the answer, what a batch may look like."""
 
 import gzip
+import struct
 import uuid
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -169,6 +171,16 @@ def test_wrong_crc(wire: Wire, existing: str) -> None:
 @pytest.mark.parametrize("magic", [0, 1])
 def test_old_magic(wire: Wire, existing: str, magic: int) -> None:
     assert wire.produce(existing, batch(magic=magic)).error_code == 87
+
+
+@pytest.mark.parametrize("magic", [0, 1])
+def test_message_set_of_old_magic(wire: Wire, existing: str, magic: int) -> None:
+    """A message set as clients before 0.11 sent it, not a batch with another magic byte."""
+    time = b"" if magic == 0 else struct.pack(">q", now_ms())
+    crced = struct.pack(">bb", magic, 0) + time + struct.pack(">i", -1) + struct.pack(">i", 1) + b"v"
+    message = struct.pack(">I", zlib.crc32(crced)) + crced
+    got = wire.produce(existing, struct.pack(">qi", 0, len(message)) + message)
+    assert got.error_code == 87
 
 
 def test_magic_3(wire: Wire, existing: str) -> None:

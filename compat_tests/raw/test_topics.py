@@ -146,6 +146,13 @@ def test_create_10000_partitions(wire: Wire, topic: str) -> None:
     assert create_error(wire, name=topic, num_partitions=10000) == 44
 
 
+def test_create_up_to_9999_partitions_in_a_request(wire: Wire, topic: str) -> None:
+    (answer,) = create(wire, {"name": topic, "num_partitions": 9999}, validate_only=True)
+    assert answer.error_code == 0
+    several = [{"name": f"{topic}-{i}", "num_partitions": 5000} for i in range(2)]
+    assert [a.error_code for a in create(wire, *several, validate_only=True)] == [44, 44]
+
+
 def test_create_good_and_bad_together(wire: Wire, topic: str) -> None:
     answers = create(wire, {"name": topic}, {"name": "bad name"}, {"name": f"{topic}-2", "num_partitions": 0})
     assert {a.name: a.error_code for a in answers} == {topic: 0, "bad name": 17, f"{topic}-2": 37}
