@@ -148,7 +148,8 @@ class Source:
 
     def function(self, head: str, body: list[str]) -> list[str]:
         """A function whose outside names are bound as defaults, so that they are local to it."""
-        used = [name for name in self.names if any(name in line for line in body)]
+        text = "\n".join(body)
+        used = [name for name in self.names if name in text]
         arguments = "".join(f", {name}={name}" for name in used)
         return [f"def {head}{arguments}):", *(f"    {line}" for line in body)]
 

@@ -127,6 +127,7 @@ class _DecodeSource(Source):
         self.with_end = with_end
         self.has_records = _has_records(cls, version)
         self.helpers: list[str] = []
+        self.written: set[str] = set()  # names of the helpers
         self.targets: list[str] = []
         self.format = ""
         self.size = 0
@@ -153,7 +154,7 @@ class _DecodeSource(Source):
             f"    raise DecodeError_({cut_off})",
             "return root, pos" if self.with_end else "return root",
         ]
-        kept = ["kept = []"] if self.flexible else []
+        kept = ["kept = None"] if self.flexible else []
         body = [*prologue, "end = len(buf)", "start = pos", *kept, "try:", *(f"    {line}" for line in body), *after]
         source = [*self.helpers, *self.function("decode(data, pos=0", body)]
         return build(source, self.names, "decode", f"decode {self.cls.__name__} v{self.version}")
@@ -195,16 +196,15 @@ class _DecodeSource(Source):
         self.take(tags, "B", 1)
         self.flush()
         self.put(f"if {tags}:")
+        self.put("    kept = kept or []")
         if at.tagged or at.foreign:
             reader = self.constant("tags", at.cls, lambda: None)
-            if reader not in self.helpers_made():
+            if reader not in self.written:
+                self.written.add(reader)
                 self.tag_reader(reader, at)
             self.put(f"    pos = {reader}(buf, pos, {tags}, {owner}, end, kept)")
         else:
             self.put(f"    pos = unknown_tags_(buf, pos, {tags}, {owner}, end, kept, {at.cls.__name__!r})")
-
-    def helpers_made(self) -> set[str]:
-        return {line[4 : line.index("(")] for line in self.helpers if line.startswith("def ")}
 
     def default(self, field: Field) -> str:
         if field.default != "new":

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from kwire.compiler import FIXED, Layout, PackTable, Source, build, layout, struct_item
 from kwire.decode_source import MAX_STRING_BYTES
-from kwire.errors import EncodeError, UnsupportedVersionError
+from kwire.errors import EncodeError, KwireError, UnsupportedVersionError
 from kwire.primitives import unsigned_varint
 from kwire.schema import Field, Struct, info_of
 
@@ -48,6 +48,24 @@ def _lacks(name: str, version: int) -> UnsupportedVersionError:
     return UnsupportedVersionError(f"{name} is set, and version {version} has no such field")
 
 
+def _explainer(version: int) -> Callable[[Struct, Exception], KwireError]:
+    """Makes the error of a failed encode. The compiled code does not know at which field it was; the reference does."""
+
+    def explain(message: Struct, error: Exception) -> KwireError:
+        from kwire import reference
+
+        where = f"{type(message).__name__} v{version}"
+        try:
+            reference.encode(message, version)
+        except (EncodeError, UnsupportedVersionError) as found:
+            return type(found)(f"{where}: {found}")
+        except (TypeError, AttributeError, ValueError):
+            pass
+        return EncodeError(f"{where}: {error}")
+
+    return explain
+
+
 def _raw_tags(known: list[tuple[int, bytes]], unknown: dict[int, bytes] | None, name: str) -> bytes:
     """A tagged section: count, then tag, size and value of each in the order of tags."""
     fields = dict(known)
@@ -74,13 +92,13 @@ class _EncodeSource(Source):
             "lacks_": _lacks,
             "sixteen_": {16},
             "bytes_like_": (bytes, memoryview, bytearray),
-            "EncodeError_": EncodeError,
             "struct_error_": struct.error,
         }
         super().__init__(info_of(cls), version, names)
         self.cls = cls
         self.parts = parts
         self.helpers: list[str] = []
+        self.written: set[str] = set()  # names of the helpers
         self.values: list[str] = []
         self.format = ""
         self.star: tuple[str, str, str] | None = None  # list, count variable, element kind
@@ -93,14 +111,13 @@ class _EncodeSource(Source):
         if self.parts:
             start.append("parts = []")
             result = ["if out:", "    parts.append(join_(out))", "return parts"]
-        # A failure says which message it was; which field, where the value itself does not tell, the oracle finds.
-        failed = f"f{(self.cls.__name__ + f' v{self.version}: ')!r} '{{error}}'"
+        self.names["explain_"] = _explainer(self.version)
         body = [
             *start,
             "try:",
             *(f"    {line}" for line in [*body, *result]),
             "except (struct_error_, TypeError, AttributeError, ValueError) as error:",
-            f"    raise EncodeError_({failed}) from error",
+            "    raise explain_(root, error) from error",
         ]
         source = [*self.helpers, *self.function("encode(root", body)]
         return build(source, self.names, "encode", f"encode {self.cls.__name__} v{self.version}")
@@ -169,7 +186,8 @@ class _EncodeSource(Source):
         if at.tagged:
             tests = [self.differs(f"{owner}.{field.name}", field) for field in at.tagged]
             writer = self.constant("tags", at.cls, lambda: None)
-            if f"def {writer}(" not in "\n".join(self.helpers):
+            if writer not in self.written:
+                self.written.add(writer)
                 self.tag_writer(writer, at)
             self.put(f"if {unknown} or {' or '.join(tests)}:")
             section = f"{writer}({owner})"

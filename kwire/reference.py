@@ -98,13 +98,16 @@ class _Writer:
         return self.plain(field.kind, value, name)
 
     def plain(self, kind: str, value: Any, name: str) -> bytes:
+        try:
+            return self.any_plain(kind, value, name)
+        except (struct.error, TypeError, AttributeError, UnicodeError) as error:
+            raise EncodeError(f"{name} is {value!r:.100}, no {kind}: {error}") from None
+
+    def any_plain(self, kind: str, value: Any, name: str) -> bytes:
         if kind == "bool":
             return b"\x01" if value else b"\x00"
         if kind in _NUMBERS:
-            try:
-                return struct.pack(">" + _NUMBERS[kind][0], value)
-            except struct.error as error:
-                raise EncodeError(f"{name}: {error}") from None
+            return struct.pack(">" + _NUMBERS[kind][0], value)
         if kind == "uuid":
             if len(value) != 16:
                 raise EncodeError(f"{name} is not 16 bytes")

@@ -108,6 +108,13 @@ def test_values_the_wire_cannot_carry(message: Struct, version: int) -> None:
         codec.encode_parts(message, version)
 
 
+def test_an_error_names_the_field() -> None:
+    with pytest.raises(EncodeError, match=r"ListOffsetsRequest v1: ListOffsetsTopic\.name is None"):
+        codec.encode(ListOffsetsRequest(topics=[ListOffsetsTopic(name=None)]), 1)  # type: ignore[arg-type]
+    with pytest.raises(EncodeError, match=r"ListOffsetsRequest v1: ListOffsetsRequest\.replica_id is 2147483648"):
+        codec.encode(ListOffsetsRequest(replica_id=1 << 31), 1)
+
+
 class FileRange:
     def __init__(self, size: int) -> None:
         self.size = size
