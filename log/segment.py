@@ -48,6 +48,7 @@ class Segment:
     __slots__ = (
         "_bytes_since_index",
         "_first_timestamp",
+        "_indexes_full",
         "_max_timestamp",
         "_max_timestamp_offset",
         "base_offset",
@@ -93,6 +94,7 @@ class Segment:
             exists=has_transaction_index,
         )
         self._bytes_since_index = 0
+        self._indexes_full: bool | None = None
         self._max_timestamp: int | None = None
         self._max_timestamp_offset = base_offset
         self._first_timestamp: int | None = None
@@ -153,6 +155,7 @@ class Segment:
         if self._bytes_since_index > index_interval:
             self.offset_index.append(last_offset, position)
             self.time_index.maybe_append(known, self._max_timestamp_offset)
+            self._indexes_full = None
             self._bytes_since_index = size
         else:
             self._bytes_since_index += size
@@ -176,7 +179,10 @@ class Segment:
         waited = max_timestamp - first if first >= 0 else now_ms - self.created_ms
         if waited > config.segment_ms - self.jitter_ms:
             return True
-        return self.offset_index.is_full or self.time_index.is_full
+        full = self._indexes_full
+        if full is None:
+            full = self._indexes_full = self.offset_index.is_full or self.time_index.is_full
+        return full
 
     def close_for_appends(self) -> None:
         """Finish the indexes: the largest timestamp gets its entry, both files are cut to size."""
@@ -237,9 +243,24 @@ class Segment:
 
     def search(self, offset: int) -> BatchSpan | None:
         """The first batch that ends at or above ``offset``; None when the segment has none."""
-        for span in self.spans(self.offset_index.lookup(offset)):
-            if span.last_offset >= offset:
-                return span
+        position = self.offset_index.lookup(offset)
+        end = self.size
+        opened = self.file.opened()
+        while position + _SPAN_SIZE <= end:
+            chunk = opened.pread(min(_SCAN_CHUNK, end - position), position)
+            last = len(chunk) - _SPAN_SIZE
+            if last < 0:
+                return None
+            at = 0
+            while at <= last:
+                base_offset, length, delta = _SPAN.unpack_from(chunk, at)
+                size = LOG_OVERHEAD + length
+                if size < HEADER_SIZE or position + size > end:
+                    return None
+                if base_offset + delta >= offset:
+                    return BatchSpan(base_offset, base_offset + delta, position, size)
+                position += size
+                at += size
         return None
 
     def spans(self, position: int = 0, end: int | None = None) -> Iterator[BatchSpan]:
@@ -333,6 +354,7 @@ class Segment:
             self.file.opened().truncate(span.position)
             self.size = span.position
         self._bytes_since_index = 0
+        self._indexes_full = None
         self._max_timestamp = None
         if self.size == 0:
             self.created_ms = now_ms
@@ -358,6 +380,7 @@ class Segment:
         self.time_index.reset()
         self.transaction_index.reset()
         self._bytes_since_index = 0
+        self._indexes_full = None
         self._max_timestamp = NO_TIMESTAMP
         self._max_timestamp_offset = self.base_offset
         self._first_timestamp = None
