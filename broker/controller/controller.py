@@ -167,22 +167,24 @@ class Controller:
         return await self._perform(decision, validate_only)
 
     def create_missing_topic(self, name: str) -> Deferred[list[CreatedTopic]]:
-        """Create a topic because somebody asked for it: with the broker's defaults, or as the internal topic it is.
+        """One of `create_missing_topics`."""
+        return self.create_missing_topics([name])
 
-        The topic is in the image when this returns, unless its one answer is an error.
+    def create_missing_topics(self, names: Sequence[str]) -> Deferred[list[CreatedTopic]]:
+        """Create topics because somebody asked for them: with the broker's defaults, or as internal topics should be.
+
+        They are in the image when this returns, but for those whose answer is an error. Raises ApiError when they are
+        too many for one request, or cannot be written.
         """
+        decision = topics.create_topics(self.image, [self._as_configured(name) for name in names], self._tools)
+        return self._answer_later(decision)
+
+    def _as_configured(self, name: str) -> NewTopic:
         internal = self.settings.internal_topics.get(name)
         if internal is None:
-            new = NewTopic(name)
-        else:
-            new = NewTopic(
-                name,
-                internal.num_partitions,
-                internal.replication_factor,
-                configs=list(internal.configs.items()),
-            )
-        decision = topics.create_topics(self.image, [new], self._tools)
-        return self._answer_later(decision)
+            return NewTopic(name)
+        configs: list[tuple[str, str | None]] = list(internal.configs.items())
+        return NewTopic(name, internal.num_partitions, internal.replication_factor, configs=configs)
 
     # Configs
 

@@ -116,15 +116,9 @@ def _answer(
 ) -> MetadataResponse:
     version = ctx.api_version
     image = controller.image
-    reachable = {}
-    brokers = []
-    for broker_id, broker in sorted(image.brokers.items()):
-        address = None if broker.fenced else addresses.for_node(broker_id, ctx)
-        if address is not None:
-            reachable[broker_id] = address
-            host, port = address
-            brokers.append(MetadataResponseBroker(node_id=broker_id, host=host, port=port, rack=broker.rack))
-    views = PartitionViews(image, frozenset(reachable), hide_unreachable=version == 0, tell_listener=version >= 6)
+    brokers = _reachable(image, ctx, addresses)
+    reachable = frozenset(broker.node_id for broker in brokers)
+    views = PartitionViews(image, reachable, hide_unreachable=version == 0, tell_listener=version >= 6)
     operations = ALL_TOPIC_OPERATIONS if request.include_topic_authorized_operations else -(2**31)
     found, missing = _find(image, asked)
     topics = [
@@ -142,17 +136,21 @@ def _answer(
         )
         for topic in found
     ]
-    may_create = request.allow_auto_topic_creation and controller.settings.auto_create_topics
+    unknown = [name for name in missing if isinstance(name, str)]
+    impossible = {name for name in unknown if name_problem(name) is not None}
     topics += [
         MetadataResponseTopic(
-            error_code=_missing(name, controller, may_create),
+            error_code=ErrorCode.INVALID_TOPIC_EXCEPTION
+            if name in impossible
+            else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
             name=name,
             is_internal=is_internal(name),
             topic_authorized_operations=operations,
         )
-        for name in missing
-        if isinstance(name, str)
+        for name in unknown
     ]
+    if request.allow_auto_topic_creation and controller.settings.auto_create_topics:
+        _create([name for name in unknown if name not in impossible and name != CLUSTER_METADATA_TOPIC], controller)
     response = MetadataResponse(
         brokers=brokers,
         cluster_id=image.cluster_id,
@@ -162,6 +160,17 @@ def _answer(
     if request.include_cluster_authorized_operations:
         response.cluster_authorized_operations = ALL_CLUSTER_OPERATIONS
     return response
+
+
+def _reachable(image: ClusterImage, ctx: RequestContext, addresses: AddressBook) -> list[MetadataResponseBroker]:
+    """The brokers that live and have the client's listener."""
+    brokers = []
+    for broker_id, broker in sorted(image.brokers.items()):
+        address = None if broker.fenced else addresses.for_node(broker_id, ctx)
+        if address is not None:
+            host, port = address
+            brokers.append(MetadataResponseBroker(node_id=broker_id, host=host, port=port, rack=broker.rack))
+    return brokers
 
 
 def _find(image: ClusterImage, asked: list[MetadataRequestTopic] | None) -> tuple[list[TopicImage], list[str | bytes]]:
@@ -188,15 +197,12 @@ def _find(image: ClusterImage, asked: list[MetadataRequestTopic] | None) -> tupl
     return list(found.values()), list(missing)
 
 
-def _missing(name: str, controller: Controller, may_create: bool) -> ErrorCode:
-    """Kafka answers 3 while it creates the topic; the client asks again."""
-    if name_problem(name) is not None:
-        return ErrorCode.INVALID_TOPIC_EXCEPTION
-    if may_create and name != CLUSTER_METADATA_TOPIC:
-        # When the log cannot be written, or the topic would need too many partitions, it stays unknown.
+def _create(names: list[str], controller: Controller) -> None:
+    """Kafka answers 3 while it creates a topic, and the client asks again; so it does of those that cannot be."""
+    if names:
+        # When the log cannot be written, or they are too many for one request, they stay unknown.
         with suppress(ApiError):
-            controller.create_missing_topic(name)
-    return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            controller.create_missing_topics(names)
 
 
 def _partitions(topic: TopicImage, views: PartitionViews) -> list[MetadataResponsePartition]:

@@ -90,6 +90,16 @@ def test_auto_creation_only_when_the_client_allows_it() -> None:
         assert codes(ask(world, 12, "new")) == {"new": 3}
 
 
+def test_topics_of_a_request_are_created_together_or_not_at_all() -> None:
+    world = AdminWorld()
+    names = [f"t{number}" for number in range(2501)]
+    assert set(codes(ask(world, 12, *names, allow_auto_topic_creation=True)).values()) == {3}
+    assert list(world.controller.image.topics()) == []  # 10,004 partitions are too many
+    ask(world, 12, *names[:100], "bad name", allow_auto_topic_creation=True)
+    assert len(world.controller.image.topics()) == 100
+    assert len(world.log.batches[-1][1]) == 500
+
+
 def test_a_colliding_name_stays_unknown() -> None:
     world = AdminWorld()
     create(world, "co.l")
