@@ -196,6 +196,7 @@ def routes(s: Services) -> list[Route]:
         route(k.DESCRIBE_CLUSTER, "0-2", "cluster.describe_cluster", (s.controller, s.addresses)),
         route(k.DESCRIBE_PRODUCERS, "0", "records.describe_producers", (s.partitions,)),
         route(k.UNREGISTER_BROKER, "0", "cluster.unregister_broker", (s.controller,)),
+        route(k.CONSUMER_GROUP_HEARTBEAT, "0-1", "groups.consumer_group_heartbeat"),
         route(
             k.GET_TELEMETRY_SUBSCRIPTIONS, "0", "telemetry.get_telemetry_subscriptions", (s.telemetry,), advertised=None
         ),

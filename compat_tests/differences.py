@@ -19,7 +19,6 @@ NOT_YET_ADVERTISED = frozenset(
         "AlterShareGroupOffsets",
         "AlterUserScramCredentials",
         "ConsumerGroupDescribe",
-        "ConsumerGroupHeartbeat",
         "DeleteShareGroupOffsets",
         "DeleteShareGroupState",
         "DescribeShareGroupOffsets",

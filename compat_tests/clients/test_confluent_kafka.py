@@ -31,6 +31,7 @@ from confluent_kafka.admin import (
 )
 
 from compat_tests.clients.support import Endpoint, until
+from compat_tests.clients.warnings_log import WarningsLog
 from compat_tests.differences import expected
 from compat_tests.targets import Broker, OwnBroker
 
@@ -496,3 +497,22 @@ def test_transactions(endpoint: Endpoint, broker: Broker, fresh_name: Callable[[
         with pytest.raises(KafkaException, match="TRANSACTIONAL_ID_AUTHORIZATION_FAILED"):
             client.init_transactions(20)
         assert time.monotonic() - started < 5, "at once, not after a timeout"
+
+
+@capability("group: new protocol (KIP-848)")
+def test_new_protocol(endpoint: Endpoint, broker: Broker, four: str, group: str, client_log: WarningsLog) -> None:
+    there = expected("ConsumerGroupHeartbeat", broker.kind) == "new consumer groups"
+    client = Consumer(
+        settings(endpoint, group_id=group, group_protocol="consumer", auto_offset_reset="earliest"), logger=LOGGER
+    )
+    client.subscribe([four])
+    try:
+        if there:
+            until(lambda: share(client), lambda s: len(s) == 4, "all partitions")
+        else:
+            failed = until(lambda: client.poll(0.1), lambda m: m is not None and m.error(), "an error", patience_s=5)
+            assert failed.error().name() == "_FATAL"
+            assert "API version not supported" in failed.error().str()
+            client_log.expect("ConsumerGroupHeartbeat fatal error")
+    finally:
+        client.close()

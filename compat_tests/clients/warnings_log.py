@@ -46,6 +46,10 @@ class WarningsLog(logging.Handler):
         if not _OF_THE_MACHINE.search(line):
             self.lines.append(line)
 
+    def expect(self, text: str) -> None:
+        """Lines with ``text`` are what the test is about."""
+        self.lines = [line for line in self.lines if text not in line]
+
     def seen(self) -> dict[str, str]:
         """{normalised line: the line}"""
         return {normalised(line): line for line in self.lines}
