@@ -91,6 +91,7 @@ class Shard:
         self._appended = 0
         self._committed = 0
         self._loader: Iterator[int] | None = None
+        self._loaded_at_ms = float("-inf")
         self._when_active: list[Callable[[ShardState, Decision], None]] = []
 
     # Operations
@@ -106,13 +107,28 @@ class Shard:
         """Run an operation that answers `waiter`, now or later. ApiError: refused, nothing was changed."""
         self.check_active()
         waiter: Deferred[Any] = Deferred()
+        state = self.state
         self.run(partial(operate, waiter))
+        if state is not self.state and not waiter.done:
+            # Loaded anew on the way: nobody else knows of this waiter.
+            waiter.fail(ApiError(ErrorCode.UNKNOWN_SERVER_ERROR))
         return waiter
 
     def run(self, operate: Operation) -> None:
-        """Decide and carry out. What `operate` raises goes to the caller, and the decision is dropped."""
+        """Decide and carry out. ApiError: `operate` refused, and changed nothing.
+
+        Any other error is a bug, which may have left the groups halfway: they are loaded anew, the other shards and the
+        broker go on.
+        """
         decision = Decision(self._clock.now_ms(), self._clock.monotonic_ms())
-        operate(decision)
+        try:
+            operate(decision)
+        except ApiError:
+            raise
+        except Exception as error:
+            log.exception("partition %d: a decision failed", self.partition)
+            self._fail(error, decision.answers)
+            return
         self._carry_out(decision)
 
     def run_when_active(self, operate: Callable[[ShardState, Decision], None]) -> None:
@@ -307,6 +323,7 @@ class Shard:
     def _loaded(self) -> None:
         self.state.finish_loading()
         self.status = ShardStatus.ACTIVE
+        self._loaded_at_ms = self._clock.monotonic_ms()
         self._set_timer(EXPIRY_KEY, self._config.offsets_retention_check_interval_ms)
         self.run(self._begin_sessions)
         later, self._when_active = self._when_active, []
@@ -332,7 +349,12 @@ class Shard:
         for pending in self._pending:
             waiting += [waiter for waiter, _ in pending.answers]
         parked = self._drop_state()
-        self.load()
+        self.status = ShardStatus.LOADING
+        self.state = ShardState(self._config, self._new_id)
+        self._loader = None
+        # At the next turn; not at once again when it failed right after loading.
+        since_loaded_ms = self._clock.monotonic_ms() - self._loaded_at_ms
+        self._clock.call_later(0 if since_loaded_ms >= RELOAD_DELAY_MS else RELOAD_DELAY_MS, self._retry_load)
         for waiter in waiting:
             if not waiter.done:
                 waiter.fail(refusal)
@@ -364,7 +386,10 @@ class Shard:
 
 def refusal_code(error: BaseException) -> ErrorCode:
     """What a client is told when records could not be stored (Kafka: CoordinatorOperationExceptionHelper)."""
-    code = error.code if isinstance(error, ApiError) else ErrorCode.KAFKA_STORAGE_ERROR
+    if isinstance(error, ApiError):
+        code = error.code
+    else:
+        code = ErrorCode.KAFKA_STORAGE_ERROR if isinstance(error, OSError) else ErrorCode.UNKNOWN_SERVER_ERROR
     if code in (
         ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
         ErrorCode.NOT_ENOUGH_REPLICAS,

@@ -135,6 +135,7 @@ class GroupLife(RuleBasedStateMachine):
         self.clients: list[Client] = []
         self.count = 0
         self.generation = 0
+        self.restarted = False
 
     @initialize(
         delay_ms=st.sampled_from([0, 3000]),
@@ -259,6 +260,7 @@ class GroupLife(RuleBasedStateMachine):
         self.log.end = sum(1 for _ in self.log.records())
         self.world.restart()
         self.generation = 0
+        self.restarted = True
         for client in self.clients:
             # Their connections are gone with their questions; what they know of the group they keep.
             if client.joining is not None or client.syncing is not None:
@@ -300,6 +302,8 @@ class GroupLife(RuleBasedStateMachine):
         self.commits_come()
         for _ in range(700):
             for client in self.clients:
+                if client.fenced:
+                    self.start_again(client)
                 client.act()
             self.world.clock.advance(1000)
             if self.is_settled():
@@ -310,6 +314,16 @@ class GroupLife(RuleBasedStateMachine):
         for client in self.clients:
             assert group is not None
             assert client.assignment == f"{client.member_id}@{client.generation}".encode() or client.instance
+
+    def start_again(self, client: Client) -> None:
+        """A fenced client, which is not to try again by itself.
+
+        The broker told it a new id during a rebalance, and was killed before that was stored: as in Kafka, its old id
+        is back and fences it.
+        """
+        assert self.restarted, f"{client.name} is fenced, but nobody took its place"
+        client.fenced = False
+        client.forget()
 
     def is_settled(self) -> bool:
         group = self.group

@@ -8,6 +8,7 @@ import pytest
 
 from broker.coordinator.shard import Shard, ShardStatus, refusal_code
 from broker.group.config import GroupConfig
+from broker.group.decision import Decision, Waiter
 from broker.group.ids import partition_for
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
@@ -126,7 +127,7 @@ class TestCommits:
         for answer in (first, second):
             assert [each.error_code for topic in value(answer).topics for each in topic.partitions] == [16]
         assert value(parked).error_code == value(parked_too).error_code == ErrorCode.NOT_COORDINATOR
-        world.settle()
+        world.clock.advance(1_000)
         assert world.fetch(None) == {}
         assert world.heartbeat(member, 1) is ErrorCode.NONE
 
@@ -136,7 +137,8 @@ class TestCommits:
         world.log_of("g").fail_append = error
         code = refusal_code(error)
         assert world.commit({("t", 0): 1}, member, 1) == [code]
-        world.settle()
+        assert world.commit({("t", 0): 1}, member, 1) == [ErrorCode.COORDINATOR_LOAD_IN_PROGRESS]
+        world.clock.advance(1_000)
         assert world.commit({("t", 0): 1}, member, 1) == [0]
 
     def test_an_assignment_too_large_to_store(self, world: World) -> None:
@@ -153,6 +155,36 @@ class TestCommits:
     )
     def test_what_clients_are_told(self, code: int, told: int) -> None:
         assert refusal_code(ApiError(ErrorCode(code))) == told
+
+
+class TestBugs:
+    """An error nobody expected costs the groups of its shard a moment, and nobody else anything."""
+
+    def test_in_a_decision(self, world: World) -> None:
+        (member,) = world.stable()
+
+        def broken(waiter: Waiter, decision: Decision) -> None:
+            world.shard_of("g").state.groups.clear()
+            raise RuntimeError("a bug")
+
+        answer = world.shard_of("g").submit(broken)
+        with pytest.raises(ApiError, match="UNKNOWN_SERVER_ERROR"):
+            value(answer)
+        world.clock.advance(1_000)
+        assert world.state() == "Stable"
+        assert world.heartbeat(member, 1) is ErrorCode.NONE
+
+    def test_in_a_timer(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        (member,) = world.stable(session_ms=10_000)
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr("broker.coordinator.shard.session_timer_fired", broken)
+        world.clock.advance(10_000)
+        world.settle()
+        assert world.state() == "Stable"
+        assert world.heartbeat(member, 1) is ErrorCode.NONE
 
 
 @pytest.mark.parametrize("codec", [1, 2, 3, 4])
