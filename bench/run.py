@@ -1,6 +1,7 @@
 """`make bench`: kwire and Apache Kafka in turn on this machine.
 
-    python -m bench.run [--rows a,b] [--runs 5] [--targets kwire,kafka] [--quick] [--profile] [--json OUT] [--docs]
+    python -m bench.run [--rows a,b] [--runs 5] [--targets kwire,kafka] [--quick] [--profile] [--nice N]
+                        [--json OUT] [--docs]
 
 A full run writes docs/performance.json, docs/PERFORMANCE.md and the plot; with --docs a partial one does too, and
 rows that were not run keep their last result.
@@ -14,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench import report, results, targets
+from bench import process, report, results, targets
 from bench.load.programs import LoadError, program
 from bench.profile import profiled
 from bench.results import RowResult
@@ -32,6 +33,7 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--targets", default="kwire,kafka", help="kwire, kafka or host:port, comma separated")
     parser.add_argument("--quick", action="store_true", help="a fifth of the volume, two runs")
     parser.add_argument("--profile", action="store_true", help="sample kwire meanwhile and print where it was")
+    parser.add_argument("--nice", type=int, default=0, help="niceness of clients and brokers, e.g. -20")
     parser.add_argument("--json", type=Path, help="write the results here")
     parser.add_argument("--docs", action="store_true", help="write the documents also after a partial run")
     arguments = parser.parse_args(given)
@@ -96,6 +98,8 @@ def _run_rows(rows: list[Row], arguments: argparse.Namespace, about: dict[str, s
 def main(given: list[str] | None = None) -> int:
     """Run, print, write."""
     arguments = _arguments(given)
+    if arguments.nice:
+        process.set_niceness(arguments.nice)
     about = results.machine()
     done: list[RowResult] = []
     for tls in (False, True):

@@ -96,7 +96,7 @@ def _tls_settings(certificate: Certificate) -> dict[str, str]:
 
 def _spawn(command: list[str], directory: Path, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
     with open(directory / "broker.log", "ab") as log:
-        return subprocess.Popen(
+        running = subprocess.Popen(
             command,
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
@@ -105,6 +105,9 @@ def _spawn(command: list[str], directory: Path, environment: dict[str, str] | No
             start_new_session=True,
             env={**os.environ, **(environment or {})},
         )
+    if niceness := os.getpriority(os.PRIO_PROCESS, 0):
+        process.set_niceness(niceness, running.pid)
+    return running
 
 
 def _stop(running: subprocess.Popen[bytes], patience_seconds: float = 10.0) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import targets, wire
+from bench import process, targets, wire
 from bench.load import programs
 from bench.load.programs import Generator
 from bench.rows import random_values, topic
@@ -70,10 +70,13 @@ def run(
     """Start the target, run the scenario, print the outcome; 0 when every threshold held."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--target", default="kwire", help="kwire, kafka or host:port")
+    parser.add_argument("--nice", type=int, default=0, help="niceness of clients and broker, e.g. -20")
     if options is not None:
         options(parser)
     arguments = parser.parse_args(given)
     raise_file_limit(20_000)
+    if arguments.nice:
+        process.set_niceness(arguments.nice)
     outcome = Outcome()
     with targets.start(arguments.target, settings=settings) as target:
         outcome.figures["target"] = target.name
