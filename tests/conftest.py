@@ -12,6 +12,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes seconds; runs in the long form only")
+    config.addinivalue_line("markers", "java: needs Java and Kafka's jars; skipped where they are missing")
     settings.register_profile("short", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
     settings.register_profile("long", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("long" if config.getoption("--long") else "short")
