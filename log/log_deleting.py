@@ -126,6 +126,7 @@ class LogDeleting(LogState):
             self.high_watermark = min(self.high_watermark, end)
             self.snapshots.remove_above(end)
             recovery.replay_producers(self.segments, self.producers, self.snapshots, self.log_start_offset, end, now_ms)
+            self.producers.high_watermark_advanced(self.high_watermark)
             self.touched = True
             self._sync_directory_later()
             if self.epochs.dirty:

@@ -77,6 +77,7 @@ class LogState:
         self.log_end_offset = loaded.log_end_offset
         self.recovery_point = loaded.recovery_point
         self.high_watermark = loaded.log_end_offset
+        loaded.producers.high_watermark_advanced(loaded.log_end_offset)
         self.closed = False
         self.touched = loaded.recovered
         self._truncations = 0

@@ -79,6 +79,7 @@ def load(
     names = _remove_leftovers(storage, directory, config, now_ms)
     segments, without_indexes = _open_segments(storage, directory, names, config, now_ms)
     epochs, epochs_missing = LeaderEpochs.load(storage, directory)
+    epochs_missing = epochs_missing or not epochs.entries
     snapshots = ProducerSnapshots(
         storage, directory, [file.offset for file in names if file.suffix == PRODUCER_SNAPSHOT]
     )
@@ -250,7 +251,8 @@ def _indexes_fit(segment: Segment) -> bool:
 
 
 def _epochs_from_batches(segments: Segments, epochs: LeaderEpochs) -> None:
-    """The epochs' file is missing or damaged: the batches know."""
+    """The epochs' file is missing, empty or damaged: the batches know."""
+    epochs.clear()
     for segment in segments:
         for header in segment.headers():
             if header.partition_leader_epoch > epochs.latest_epoch:
