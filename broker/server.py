@@ -43,7 +43,12 @@ class Server:
             max_connections=limits.get_int("max.connections"),
             connections_max_idle_ms=limits.get_int("connections.max.idle.ms"),
         )
+        limits.on_change(self._limits_changed)
         self._listeners: dict[Cluster, list[Listener]] = {}
+
+    def _limits_changed(self, limits: BrokerConfig) -> None:
+        """max.connections may change while it runs; who is connected stays."""
+        self.host.max_connections = limits.get_int("max.connections")
 
     def add(
         self,
