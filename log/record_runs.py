@@ -29,7 +29,7 @@ _MIN_RUN: Final = 6
 """Records of one shape that make a run worth its start."""
 _SHORT: Final = 14
 """Records below which a run costs more to start than it saves."""
-_MAX_SHAPE: Final = 64
+_MAX_SHAPE: Final = 256
 """Records taken by shape before sizes are looked at again, that may have become equal."""
 _MAX_RUN: Final = 4096
 """Records taken at once, so that a run that ends early has not cost a look at the whole batch."""
