@@ -34,6 +34,9 @@ FIXED: Final = {
 KEPT_TABLE_ENTRIES: Final = 64
 """Arrays of up to this many elements have their struct kept; those of longer ones are made for each use."""
 
+KEPT_SHAPES: Final = 256
+"""Combinations of lengths for which `ShapePackTable` keeps a struct."""
+
 
 class Layout(NamedTuple):
     """The fields of a struct at one version, in the order they travel.
@@ -113,6 +116,46 @@ class PackTable(dict[int, Callable[..., bytes]]):
         if count <= KEPT_TABLE_ENTRIES:
             self[count] = made
         return made
+
+
+class ShapePackTable(dict[Any, Callable[..., bytes]]):
+    """`pack` of a whole struct of numbers and arrays of numbers, by the arrays' lengths: one, or a tuple of them.
+
+    `pieces` has a string of letters for the fields between the arrays, and (letter of the length, letter of the
+    elements) for an array. A length that takes a varint of two bytes or more is written by `long_lengths`.
+    """
+
+    def __init__(self, pieces: list[str | tuple[str, str]], long_lengths: Callable[[int], bytes]) -> None:
+        super().__init__()
+        self._pieces = pieces
+        self._long_lengths = long_lengths
+
+    def __missing__(self, key: Any) -> Callable[..., bytes]:
+        lengths = list(key) if isinstance(key, tuple) else [key]
+        compact = any(piece[0] == "B" for piece in self._pieces if isinstance(piece, tuple))
+        if compact and max(lengths) > 126:
+            return lambda *values: self._pack_long(lengths, values)
+        fmt, left = ">", list(lengths)
+        for piece in self._pieces:
+            fmt += piece if isinstance(piece, str) else f"{piece[0]}{left.pop(0)}{piece[1]}"
+        made = Packer(fmt).pack
+        if len(self) < KEPT_SHAPES:
+            self[key] = made
+        return made
+
+    def _pack_long(self, lengths: list[int], values: tuple[Any, ...]) -> bytes:
+        out, at, left = [], 0, list(lengths)
+        for piece in self._pieces:
+            if isinstance(piece, tuple):
+                count = left.pop(0)
+                out.append(self._long_lengths(values[at]))
+                at += 1
+                out.append(Packer(f">{count}{piece[1]}").pack(*values[at : at + count]))
+            else:
+                count = len(piece.replace("16s", "s"))
+                out.append(Packer(">" + piece).pack(*values[at : at + count]))
+            at += count
+        return b"".join(out)
 
 
 def repeated(element: str, count: int, rest: str = "") -> str:

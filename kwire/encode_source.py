@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
-from kwire.compiler import FIXED, Layout, PackTable, Source, build, layout, struct_item
+from kwire.compiler import FIXED, Layout, PackTable, ShapePackTable, Source, build, layout, struct_item
 from kwire.decode_source import MAX_STRING_BYTES
 from kwire.errors import EncodeError, KwireError, UnsupportedVersionError
 from kwire.primitives import unsigned_varint
@@ -171,10 +171,7 @@ class _EncodeSource(Source):
     def fields(self, owner: str, at: Layout) -> None:
         """Write the fields of the struct object called `owner`."""
         name = at.cls.__name__
-        for field in at.absent:
-            if not field.ignorable:
-                self.put(f"if {self.differs(f'{owner}.{field.name}', field)}:")
-                self.put(f"    raise lacks_('{name}.{field.name}', {self.version})")
+        self.absent(owner, at)
         for field in at.plain:
             self.field(f"{owner}.{field.name}", field, f"{name}.{field.name}")
         unknown = f"{owner}.unknown_tagged_fields"
@@ -201,6 +198,13 @@ class _EncodeSource(Source):
         self.put("else:")
         self.put(f"    add({self.pending('0', 'B')})")
         self.clear()
+
+    def absent(self, owner: str, at: Layout) -> None:
+        """Refuse fields that the version lacks."""
+        for field in at.absent:
+            if not field.ignorable:
+                self.put(f"if {self.differs(f'{owner}.{field.name}', field)}:")
+                self.put(f"    raise lacks_('{at.cls.__name__}.{field.name}', {self.version})")
 
     def differs(self, value: str, field: Field) -> str:
         """The expression that tells whether a field has a value other than its default."""
@@ -321,12 +325,59 @@ class _EncodeSource(Source):
         self.put(f"for {each} in {items}:")
         self.depth += 1
         if isinstance(field.item, type):
-            self.fields(each, layout(field.item, self.version))
+            at = layout(field.item, self.version)
+            if self.packs_at_once(at):
+                self.struct_at_once(each, at)
+            else:
+                self.fields(each, at)
         else:
             assert field.item is not None
             self.run(each, field.item, False, name)
         self.flush()
         self.depth -= 1
+
+    def packs_at_once(self, at: Layout) -> bool:
+        """Whether one call can pack a whole struct: it has numbers and arrays of numbers only, and some array."""
+        arrays = [field for field in at.plain if field.kind == "array"]
+        numbers = all(field.kind in FIXED for field in at.plain if field.kind != "array")
+        plain = all(
+            field.item in FIXED and field.item != "uuid" and not field.nullable_in(self.version) for field in arrays
+        )
+        return bool(arrays) and numbers and plain and not at.tagged
+
+    def struct_at_once(self, owner: str, at: Layout) -> None:
+        unknown = f"{owner}.unknown_tagged_fields"
+        if self.flexible:  # tagged fields are rare: field by field then
+            self.put(f"if {unknown}:")
+            self.depth += 1
+            self.fields(owner, at)
+            self.put("continue")
+            self.depth -= 1
+        else:
+            self.put(f"if {unknown}:")
+            self.put(f"    raise lacks_('{at.cls.__name__}.unknown_tagged_fields', {self.version})")
+        self.absent(owner, at)
+        pieces: list[str | tuple[str, str]] = [""]
+        values, lengths = [], []
+        for field in at.plain:
+            value = f"{owner}.{field.name}"
+            if field.kind == "array":
+                items = self.variable("l")
+                self.put(f"{items} = {value}")
+                lengths.append(f"len({items})")
+                pieces += [("B" if self.flexible else "i", FIXED[str(field.item)][0]), ""]
+                values += [f"{lengths[-1]} + 1" if self.flexible else lengths[-1], f"*{items}"]
+                continue
+            if field.kind == "uuid":
+                self.put(f"if len({value}) != 16:")
+                self.put(f"    raise not_uuid_('{at.cls.__name__}.{field.name}')")
+            pieces[-1] = f"{pieces[-1]}{FIXED[field.kind][0]}"
+            values.append(value)
+        if self.flexible:
+            pieces[-1] = f"{pieces[-1]}B"
+            values.append("0")
+        table = self.constant("S", tuple(pieces), lambda: ShapePackTable(pieces, unsigned_varint))
+        self.put(f"add({table}[{', '.join(lengths)}]({', '.join(values)}))")
 
     # Tagged fields.
 
