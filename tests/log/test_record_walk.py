@@ -1,6 +1,6 @@
 """The cheap walk must never say anything else than the exact one."""
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kwire.records import HEADER_SIZE, BatchHeader, RecordBatchBuilder
@@ -90,7 +90,6 @@ def build(shapes: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes |
 
 
 @given(groups(), st.booleans(), st.sampled_from([0, 100, 3_600_000]))
-@settings(max_examples=150, deadline=None)
 def test_whole_batches(shapes: list, require_keys: bool, after_max_ms: int) -> None:
     data = build(shapes)
     header = BatchHeader.peek(data)
@@ -110,7 +109,6 @@ def test_whole_batches(shapes: list, require_keys: bool, after_max_ms: int) -> N
 
 
 @given(groups(), st.data())
-@settings(max_examples=200, deadline=None)
 def test_changed_bytes(shapes: list, data: st.DataObject) -> None:
     batch = build(shapes)
     header = BatchHeader.peek(batch)
@@ -170,7 +168,6 @@ def record(offset_delta: int, timestamp_delta: int, value: bytes, *, attributes:
 )
 @example(8190, [0] * 20, 1)
 @example(64, [8191, 8192, 8193], 1)
-@settings(max_examples=100, deadline=None)
 def test_timestamp_columns(first: int, deltas: list[int], size: int) -> None:
     """Deltas of one, two and three bytes, in any order, at any place of the batch."""
     header = BatchHeader.peek(build([(None, b"", [], 0, 1)]))
