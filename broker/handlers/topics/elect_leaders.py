@@ -29,7 +29,7 @@ async def elect_leaders(
         )
     except ApiError as error:
         return ElectLeadersResponse(
-            error_code=error.code,
+            error_code=error.code if ctx.api_version >= 1 else ErrorCode.NONE,
             replica_election_results=[
                 ReplicaElectionResult(
                     topic=topic.topic, partition_result=[_result(index, error) for index in topic.partitions]

@@ -79,6 +79,7 @@ def test_election_without_time() -> None:
     world = world_with()
     assert elect(world, 0, [("c", [0])], timeout_ms=0) == (7, [("c", [(0, 7, None)])])
     assert elect(world, 0, None, timeout_ms=0) == (7, [])
+    assert elect(world, 0, [("c", [0])], version=0, timeout_ms=0) == (0, [("c", [(0, 7, None)])])
 
 
 def test_a_preferred_leader_comes_back() -> None:
