@@ -85,6 +85,7 @@ class Filler:
         self.rng = rng
         self.unknown_tags = unknown_tags
         self.small = small
+        self.null_rate = 0.15
         self.structs = (1, 2) if small else (0, 1, 2, 3, 3)
         self.arrays = (0, 1, 3) if small else (0, 1, 3, 17, 70, 130)
         self.strings = (0, 1, 5) if small else (0, 1, 5, 20, 150)
@@ -106,7 +107,7 @@ class Filler:
 
     def value(self, field: Field, version: int, flexible: bool) -> Any:
         rng = self.rng
-        if field.nullable_in(version) and rng.random() < 0.15:
+        if field.nullable_in(version) and rng.random() < self.null_rate:
             return None
         if field.kind == "array":
             if isinstance(field.item, type):
