@@ -9,7 +9,7 @@ import pytest
 
 from compat_tests.java_clients.clients import Java
 from compat_tests.java_clients.jvm import Jvm
-from compat_tests.targets import Broker, TargetUnavailableError
+from compat_tests.targets import Broker, OwnBroker, TargetUnavailableError
 
 WARNINGS = Path(__file__).resolve().parent.parent / "data" / "java_warnings.json"
 _VOLATILE = (
@@ -86,6 +86,18 @@ def java(
 ) -> Iterator[Java]:
     """Java clients and tools of the shared broker; afterwards what they logged is checked."""
     yield from _java(jvm, broker.plain, broker.kind, fresh_name, request, _allowed_warnings)
+
+
+@pytest.fixture
+def java_restartable(
+    jvm: Jvm, restartable_broker: OwnBroker, fresh_name: Callable[[str], str], request: pytest.FixtureRequest
+) -> Iterator[Java]:
+    """Clients of the broker that the test may kill; what they log about that is not checked."""
+    jvm.call("log.mark", text=request.node.nodeid)
+    made = Java(jvm, restartable_broker.plain, fresh_name)
+    yield made
+    made.close()
+    jvm.call("log.take")
 
 
 @pytest.fixture
