@@ -46,7 +46,7 @@ def incremental_alter_configs(
         else:
             decision.answer[resource] = None
             decision.records += records
-    return _bounded(decision)
+    return _finished(image, decision)
 
 
 def alter_configs(
@@ -65,13 +65,25 @@ def alter_configs(
         else:
             decision.answer[resource] = None
             decision.records += records
-    return _bounded(decision)
+    return _finished(image, decision)
 
 
-def _bounded(decision: Decision[Results]) -> Decision[Results]:
+def _finished(image: ClusterImage, decision: Decision[Results]) -> Decision[Results]:
+    decision.records += clear_elr_records(image, decision.records)
     if len(decision.records) > MAX_RECORDS_PER_OPERATION:
         raise too_many_records()
     return decision
+
+
+def clear_elr_records(image: ClusterImage, records: Sequence[Record]) -> list[Record]:
+    """With another min.insync.replicas, other replicas would have become eligible leaders: begin anew. (KIP-966)"""
+    if not image.elr_enabled:
+        return []
+    return [
+        ClearElrRecord(topic_name=record.resource_name if record.resource_type == RESOURCE_TOPIC else "")
+        for record in records
+        if isinstance(record, ConfigRecord) and record.name == MIN_ISR
+    ]
 
 
 def _apply(
@@ -125,10 +137,7 @@ def _records(
     rules.validate(resource, after, current)
     if resource.type == RESOURCE_TOPIC and image.topic_by_name(resource.name) is None:
         raise ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"The topic '{resource.name}' does not exist.")
-    records: list[Record] = [
+    return [
         ConfigRecord(resource_type=resource.type, resource_name=resource.name, name=key, value=value)
         for key, value in changed.items()
     ]
-    if MIN_ISR in changed and image.elr_enabled and resource.type in (RESOURCE_TOPIC, RESOURCE_BROKER):
-        records.append(ClearElrRecord(topic_name=resource.name if resource.type == RESOURCE_TOPIC else ""))
-    return records

@@ -7,6 +7,7 @@ from typing import Final
 
 from attrs import define, field
 
+from broker.controller.decisions.configs import clear_elr_records
 from broker.controller.decisions.decision import MAX_RECORDS_PER_OPERATION, Decision, too_many_records
 from broker.controller.image import BrokerImage, ClusterImage
 from broker.controller.names import name_problem
@@ -124,6 +125,7 @@ def _create_topic(image: ClusterImage, topic: NewTopic, tools: TopicTools) -> tu
         ConfigRecord(resource_type=RESOURCE_TOPIC, resource_name=name, name=key, value=value)
         for key, value in configs.items()
     )
+    records += clear_elr_records(image, records)
     records += partition_records(image, topic_id, 0, assignments)
     created = CreatedTopic(
         name,

@@ -136,3 +136,22 @@ def test_replacing_all(world: tuple[Controller, MemoryLog]) -> None:
     ]
     assert controller.image.configs(2, "t") == {"retention.ms": "6", "compression.type": "gzip"}
     assert controller.image.config_resources(2) == [TOPIC]
+
+
+def test_a_new_topic_with_a_min_isr(world: tuple[Controller, MemoryLog]) -> None:
+    controller, log = world
+    before = len(log.records())
+    configs = [("min.insync.replicas", "1"), ("retention.ms", "5")]
+    run(controller.create_topics([NewTopic("n", 1, 1, configs=configs)]))
+    kinds = [type(each) for each in log.records()[before:]]
+    assert kinds == [r.TopicRecord, r.ConfigRecord, r.ConfigRecord, r.ClearElrRecord, r.PartitionRecord]
+
+
+def test_clearing_comes_last(world: tuple[Controller, MemoryLog]) -> None:
+    controller, log = world
+    run(controller.create_topics([NewTopic("n", 1, 1)]))
+    before = len(log.records())
+    change = [("min.insync.replicas", AlterOp.SET, "2")]
+    run(controller.incremental_alter_configs({TOPIC: change, ConfigResource(2, "n"): change}))
+    kinds = [type(each) for each in log.records()[before:]]
+    assert kinds == [r.ConfigRecord, r.ConfigRecord, r.ClearElrRecord, r.ClearElrRecord]
