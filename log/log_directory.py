@@ -83,7 +83,7 @@ class LogDirectory:
                 continue
             if found.mark in (DELETE_DIR, FUTURE_DIR):
                 self.doomed.append(f"{self.path}/{name}")
-            elif not found.mark and self.storage.is_dir(f"{self.path}/{name}"):
+            elif not found.mark:
                 self.partitions.add((found.topic, found.partition))
         if not self.was_clean:
             self.unrecovered = set(self.partitions)
