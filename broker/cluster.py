@@ -282,6 +282,7 @@ class Cluster:
         """Answer what waits, stop what runs by itself. Quick; nothing is synced yet."""
         self._maintenance.stop()
         self.groups.close()
+        self.partitions.answer_parked()
 
     def close(self, progress: Callable[[int, int], None] = lambda _done, _total: None) -> bool:
         """Write the last metadata records, sync everything, leave the clean markers. True when all went well."""

@@ -31,6 +31,12 @@ class OpenLog(Protocol):
     def __call__(self, topic: TopicImage, index: int) -> PartitionLog: ...
 
 
+class Parked(Protocol):
+    """A request that waits at partitions."""
+
+    def finish(self) -> None: ...
+
+
 class Watcher(Protocol):
     """Somebody who waits for more bytes (a parked fetch)."""
 
@@ -217,6 +223,8 @@ class Partitions:
         self.fetch_max_bytes = fetch_max_bytes
         # Grows whenever a partition is forgotten: who keeps a Partition has to look whether it still is the one.
         self.generation = 0
+        # Fetches that wait, to be answered when the broker stops.
+        self.parked: dict[Parked, None] = {}
         self._image = image
         self._by_name: dict[tuple[str, int], Partition] = {}
         self._by_id: dict[tuple[bytes, int], Partition] = {}
@@ -256,6 +264,11 @@ class Partitions:
     def in_use(self) -> Iterator[Partition]:
         """Those that were asked for since the start."""
         return iter(list(self._by_name.values()))
+
+    def answer_parked(self) -> None:
+        """The broker stops: who waits gets what there is."""
+        for parked in list(self.parked):
+            parked.finish()
 
     # -- what the image says
 

@@ -45,6 +45,7 @@ class Server:
         )
         limits.on_change(self._limits_changed)
         self._listeners: dict[Cluster, list[Listener]] = {}
+        self._stopped = False
 
     def _limits_changed(self, limits: BrokerConfig) -> None:
         """max.connections may change while it runs; who is connected stays."""
@@ -120,7 +121,10 @@ class Server:
         return [Address(listener.name, listener.host, listener.port) for listener in self._listeners[cluster]]
 
     def stop_serving(self) -> None:
-        """Answer what waits, close listeners and connections."""
+        """Answer what waits, close listeners and connections. May be called again."""
+        if self._stopped:
+            return
+        self._stopped = True
         for cluster, listeners in self._listeners.items():
             for listener in listeners:
                 listener.close()

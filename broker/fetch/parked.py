@@ -33,7 +33,8 @@ class ParkedFetch:
                 self._watched[read.partition] = read.target
                 self._sizes[read.partition] = read.size
                 read.partition.watch(self)
-        self._timer: Timer = clock.call_later(max_wait_ms, self._finish)
+        self._timer: Timer = clock.call_later(max_wait_ms, self.finish)
+        partitions.parked[self] = None
 
     def grown(self, partition: Partition) -> None:
         """A watched partition has more to read, or is gone."""
@@ -47,7 +48,7 @@ class ParkedFetch:
                 self._sizes[partition] = again.size
                 if self._total < self._limits.min_bytes:
                     return
-            self._finish()
+            self.finish()
             return
         reader = FetchReader(self._partitions, self._limits)
         reader.read_all(self._targets)
@@ -55,7 +56,8 @@ class ParkedFetch:
             self._stop()
             self.done.resolve(reader)
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Answer with what there is: the time is up, or the broker stops."""
         if self.done.done:
             return
         self._stop()
@@ -65,5 +67,6 @@ class ParkedFetch:
 
     def _stop(self) -> None:
         self._timer.cancel()
+        self._partitions.parked.pop(self, None)
         for partition in self._watched:
             partition.unwatch(self)

@@ -285,3 +285,18 @@ def test_each_listener_tells_its_own_address(tmp_path: Path) -> None:
                 assert [(node.host, node.port) for node in response.brokers] == [expected], address.name
 
     trio.run(main)
+
+
+def test_who_waits_is_answered_when_the_broker_stops(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_server(tmp_path) as running:
+            cluster = running.add()
+            client, waiting = await running.connect(cluster), await running.connect(cluster)
+            await client.create_topic("t")
+            await waiting.send_only(fetch_request("t", 0, max_wait_ms=10_000), 12)
+            await (await running.connect(cluster)).send(ApiVersionsRequest(), 0)
+            running.server.stop_serving()
+            response = await waiting.receive(FetchRequest, 12)
+            assert response.responses[0].partitions[0].error_code == 0
+
+    trio.run(main)
