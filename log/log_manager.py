@@ -180,7 +180,7 @@ class LogManager:
                 return None
         except OSError as error:
             raise ApiError(ErrorCode.KAFKA_STORAGE_ERROR, f"{path}: {error}") from error
-        return self._open(key, directory, topic_id, now_ms)
+        return self._open(key, directory, topic_id if stored_id is None else None, now_ms)
 
     def get_or_create(
         self, topic: str, partition: int, *, topic_id: bytes, now_ms: int, directory_id: bytes | None = None

@@ -25,7 +25,7 @@ from log.filenames import PARTITION_METADATA
 from log.log_deleting import LogDeleting
 from log.log_flushing import LogFlushing
 from log.log_reading import LogReading
-from log.partition_metadata import write_topic_id
+from log.partition_metadata import read_topic_id, write_topic_id
 from log.producer_state import ProducerStateManager, ProducerUpdate
 from log.results import AppendInfo, DeferredDelete, FlushTargets, ReadResult
 from log.segment import Segment, TimestampOffset
@@ -74,7 +74,7 @@ class PartitionLog(LogReading, LogFlushing, LogDeleting):
         ``recovery_point`` and ``log_start_offset`` come from the log directory's checkpoints (0 without an entry).
         Without ``clean_shutdown`` everything from the recovery point on is checked and indexed anew. ``after_failure``:
         reopened after an I/O error, so cached pages are not believed. ``jitter(n)`` gives a random int in ``[0, n)``.
-        ``topic_id`` is written to ``partition.metadata`` when that is missing.
+        ``topic_id`` is written to ``partition.metadata`` when that is missing or damaged.
 
         Raises ``ApiError(KAFKA_STORAGE_ERROR)`` when the files cannot be read or written.
         """
@@ -103,7 +103,7 @@ class PartitionLog(LogReading, LogFlushing, LogDeleting):
                 jitter=jitter,
             )
             log.segments.active.jitter_ms = log._segment_jitter()
-            if topic_id is not None and not storage.exists(f"{directory}/{PARTITION_METADATA}"):
+            if topic_id is not None and read_topic_id(storage, directory) is None:
                 write_topic_id(storage, directory, topic_id)
                 log._paths_to_sync.append(f"{directory}/{PARTITION_METADATA}")
             if rule is CommitRule.FSYNC and log.recovery_point < log.log_end_offset:

@@ -15,6 +15,7 @@ from log.config import LogConfig
 from log.log_manager import DirectoryInUseError, LogManager
 from log.meta_properties import MetaPropertiesError
 from log.partition_log import PartitionLog
+from log.partition_metadata import read_topic_id
 from log.storage import RealStorage, Storage, read_file
 from tests.crash.fault_storage import FaultStorage
 
@@ -344,3 +345,16 @@ def test_a_checkpoint_that_failed_is_written_again(storage: FaultStorage) -> Non
     run_all(manager.checkpoint_high_watermarks(), storage)
     assert read_file(storage, "/d/replication-offset-checkpoint") == b"0\n1\nt 0 4\n"
     assert manager.checkpoint_high_watermarks() == []
+
+
+@pytest.mark.parametrize("content", [None, b"", b"version: 0\ntopic_id: AAAA"])
+def test_a_lost_or_torn_topic_id_is_written_again(storage: FaultStorage, content: bytes | None) -> None:
+    manager = started(storage)
+    append(log_of(manager))
+    manager.close(NOW)
+    storage.unlink("/d/t-0/partition.metadata")
+    if content is not None:
+        storage.open("/d/t-0/partition.metadata", create=True).pwrite(content, 0)
+    again = started(storage)
+    assert log_of(again).log_end_offset == 1
+    assert read_topic_id(storage, "/d/t-0") == TOPIC_ID
