@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from typing import Final, TypeVar
 
@@ -26,7 +27,7 @@ from broker.controller.names import CLUSTER_METADATA_TOPIC
 from broker.controller.ports import RESOURCE_TOPIC
 from broker.coordinator.coordinator import GroupCoordinator
 from broker.coordinator_log import OFFSETS_TOPIC, ImageOffsetsTopic, ImageTopics
-from broker.deferred import Deferred
+from broker.deferred import Deferred, start
 from broker.dispatch import Dispatcher, Hooks
 from broker.fetch.sessions import FetchSessions
 from broker.log_dirs import LogDirs
@@ -307,17 +308,28 @@ class Cluster:
         opened = self.manager.opened(topic.name, index)
         if opened is not None and opened.offline:
             return self.manager.reopen(topic.name, index, now_ms=self.clock.now_ms())
-        return self.manager.get_or_create(
+        log = self.manager.get_or_create(
             topic.name,
             index,
             topic_id=topic.topic_id,
             now_ms=self.clock.now_ms(),
             directory_id=topic.partitions[index].directory_of(self.node_id),
         )
+        if len(self.manager.directories) > 1:
+            self.clock.call_later(0, partial(self._note_directory, topic.name, index))
+        return log
+
+    def _note_directory(self, topic: str, index: int) -> None:
+        """Tell the controller in which directory a log was made, where the choice was ours. (KIP-858)"""
+        lies = self.manager.directory_of(topic, index)
+        described = self.controller.image.partition(topic, index)
+        if lies is None or lies.properties is None or lies.properties.directory_id is None or described is None:
+            return
+        directory_id = lies.properties.directory_id
+        if described.directory_of(self.node_id) != directory_id:
+            start(self.controller.assign_directory(topic, index, directory_id)).add_callback(_log_failure)
 
     def _allocate_producer_ids(self) -> Deferred[tuple[int, int]]:
-        from broker.deferred import start
-
         async def allocate() -> tuple[int, int]:
             block = await self.controller.allocate_producer_ids(self.node_id)
             return block.start, len(block)
@@ -355,3 +367,10 @@ def _as_uuid(raw: bytes) -> object:
     from uuid import UUID
 
     return UUID(bytes=raw)
+
+
+def _log_failure(done: Deferred[None]) -> None:
+    try:
+        done.result()
+    except ApiError as error:
+        logger.error("the metadata log does not know where a replica lies: %s", error)

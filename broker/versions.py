@@ -45,6 +45,13 @@ class Versions:
         return {name: levels for name, levels in SUPPORTED_FEATURES.items() if levels[1] > 0}
 
     def finalized_features(self) -> tuple[int, dict[str, int]]:
-        """The metadata log's last offset, and the levels above 0, as Kafka lists them."""
-        levels = {name: level for name, level in self._controller.image.features.items() if level > 0}
+        """The metadata log's last offset, and the levels above 0, as Kafka lists them.
+
+        A directory that Kafka wrote may hold levels of what is not built here: clients must not believe them.
+        """
+        levels = {
+            name: level
+            for name, level in self._controller.image.features.items()
+            if 0 < level <= SUPPORTED_FEATURES.get(name, (0, 0))[1]
+        }
         return self._controller.log_end_offset - 1, levels

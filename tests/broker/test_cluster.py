@@ -237,7 +237,8 @@ def test_a_replica_moves_to_another_directory_while_it_is_used(tmp_path: Path) -
     async def main() -> None:
         dirs = [str(tmp_path / name) for name in ("a", "b")]
         async with running_server(tmp_path) as running:
-            client = await running.connect(running.add(log_dirs=",".join(dirs)))
+            cluster = running.add(log_dirs=",".join(dirs))
+            client = await running.connect(cluster)
             await client.create_topic("t", segment_bytes="1048576")
             sent = []
             for number in range(6):
@@ -258,6 +259,12 @@ def test_a_replica_moves_to_another_directory_while_it_is_used(tmp_path: Path) -
                 await client.produce("t", sent[-1])
             await client.produce("t", b"after")
             assert await client.values("t") == [*sent, b"after"]
+            lies = cluster.manager.directory_of("t", 0)
+            described = cluster.controller.image.partition("t", 0)
+            assert lies is not None
+            assert lies.properties is not None
+            assert described is not None
+            assert described.directories == (lies.properties.directory_id,), "the image knows where it lies"
         async with running_server(tmp_path) as running:
             client = await running.connect(running.add(log_dirs=",".join(dirs)))
             assert await client.values("t") == [*sent, b"after"]

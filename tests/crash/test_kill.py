@@ -71,10 +71,10 @@ class Broker:
             stderr=log,
         )
         log.close()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not ready.exists() or not ready.read_text().strip():
             assert self.process.poll() is None, f"the broker ended:\n{self.log()}"
-            assert time.monotonic() < deadline, f"the broker is not ready after 30 s:\n{self.log()}"
+            assert time.monotonic() < deadline, f"the broker is not ready after 120 s:\n{self.log()}"
             time.sleep(0.01)
         self.port = int(ready.read_text().rpartition(":")[2])
 
