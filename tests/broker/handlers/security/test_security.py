@@ -52,7 +52,11 @@ def test_answers_without_security(tmp_path: Path) -> None:
                 34,
                 "SaslAuthenticate request received after successful authentication",
             )
+            for version in (1, 2):
+                old = await client.send(CreateDelegationTokenRequest(), version)
+                assert (old.error_code, old.principal_type, old.principal_name) == (64, "User", "ANONYMOUS")
             token = await client.send(CreateDelegationTokenRequest(), 3)
+            assert (token.token_requester_principal_type, token.token_requester_principal_name) == ("User", "ANONYMOUS")
             assert (token.error_code, token.principal_type, token.principal_name) == (64, "User", "ANONYMOUS")
             assert (token.issue_timestamp_ms, token.expiry_timestamp_ms, token.max_timestamp_ms) == (-1, -1, -1)
             for request, version in (
