@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 KAFKA_VERSION = "4.3.1"
 KAFKA_JARS = REPOSITORY / ".cache" / f"kafka-{KAFKA_VERSION}"
 CLUSTER_ID = "5L6g3nShT-eMCtK--X86sw"
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 
 PROPERTIES = {
     "num.partitions": "4",

@@ -121,22 +121,18 @@ class Aiokafka:
 
     async def _write(self, endpoint: Endpoint, topic: str, acknowledged: list[int], going: Callable[[], bool]) -> None:
         from aiokafka import AIOKafkaProducer
-        from aiokafka.errors import LeaderNotAvailableError
 
+        # Its request timeout is also what it gives a batch to be delivered.
         producer = AIOKafkaProducer(
-            bootstrap_servers=endpoint.bootstrap, enable_idempotence=True, request_timeout_ms=5000
+            bootstrap_servers=endpoint.bootstrap, enable_idempotence=True, request_timeout_ms=int(PATIENCE_S * 1000)
         )
         await producer.start()
         number = 0
         pending: list[tuple[int, Any]] = []
         while going() or pending:
             while going() and len(pending) < 20:
-                try:
-                    pending.append((number, await producer.send(topic, b"%d" % number, partition=0)))
-                except LeaderNotAvailableError:  # not taken: aiokafka leaves it to its user to wait for a leader
-                    await asyncio.sleep(0.02)
-                else:
-                    number += 1
+                pending.append((number, await producer.send(topic, b"%d" % number, partition=0)))
+                number += 1
             sent, future = pending.pop(0)
             await asyncio.wait_for(future, PATIENCE_S)
             acknowledged.append(sent)
