@@ -9,8 +9,8 @@ Three means:
   then take every byte that steers the reading (lengths, counts) out of all the others by slices with a step, and
   compare each slice with the first one's byte, repeated; the offset deltas with a table; the timestamp deltas with
   the set of bytes that are no larger than the last one. That is about ten slices for thousands of records.
-- Shapes. Where sizes differ but each varint has as many bytes as before, one compiled `struct` reads all of a record's
-  at once, and what its size bytes demand of its value's size bytes is worked out once for each size.
+- Shapes. Where sizes differ but the other varints have as many bytes as before, one compiled `struct` reads all of a
+  record's at once, and tables turn the bytes of its sizes into numbers.
 - A loop with the varint reading written out, for all else.
 """
 
@@ -45,7 +45,7 @@ _BYTES: Final = tuple(bytes((byte,)) for byte in range(256))
 _OFFSETS_1: Final = bytes(range(0, 128, 2))
 _OFFSETS_2_LOW: Final = bytes(range(128, 256, 2)) * 128
 _OFFSETS_2_HIGH: Final = b"".join(bytes((high,)) * 64 for high in range(128))
-_OFFSETS_3_MIDDLE: Final = bytes(high | 0x80 for high in range(128) for _ in range(64))
+_OFFSETS_3_MIDDLE: Final = b"".join(bytes((high,)) * 64 for high in range(128, 256))
 
 
 def _interleaved(low: bytes, high: bytes) -> memoryview:
@@ -59,17 +59,29 @@ def _interleaved(low: bytes, high: bytes) -> memoryview:
 _OFFSETS_2: Final = _interleaved(_OFFSETS_2_LOW, _OFFSETS_2_HIGH)
 
 
-def _even_sizes() -> "array[int]":
-    """The size that a zigzag varint of two bytes says, by the number these are in little-endian order."""
-    table = array("H", (_NO_SIZE,)) * 65536
-    for high in range(128):
-        table[high << 8 | 0x80 : high + 1 << 8 : 2] = array("H", range(high * 64, high * 64 + 64))
-    return table
-
-
 _NO_SIZE: Final = 60_000
 """Stands for bytes that are no size: too far from all sizes for the difference to one to be right."""
-_SIZES: Final = (array("H", (_NO_SIZE if byte & 0x81 else byte >> 1 for byte in range(256))), _even_sizes())
+
+
+@lru_cache(maxsize=1)
+def _size_tables() -> "tuple[array[int], array[int], array[int]]":
+    """Made when first needed. By one byte, and by two as a little-endian number: the size that a zigzag varint of so
+    many bytes says. By the first two bytes of a field: how many it takes, its size of one or two bytes included, or
+    null.
+    """
+    one = array("H", (_NO_SIZE if byte & 0x81 else byte >> 1 for byte in range(256)))
+    two = array("H", (_NO_SIZE,)) * 65536
+    field = array("H", (_NO_SIZE,)) * 65536
+    for high in range(128):
+        long = slice(high << 8 | 0x80, high + 1 << 8, 2)
+        two[long] = array("H", range(high * 64, high * 64 + 64))
+        field[long] = array("H", range(high * 64 + 2, high * 64 + 66))
+    for byte in range(0, 128, 2):
+        field[byte::256] = array("H", ((byte >> 1) + 1,)) * 256
+    field[1::256] = array("H", (1,)) * 256
+    return one, two, field
+
+
 _LITTLE_ENDIAN: Final = byteorder == "little"
 
 # For timestamp deltas, whose zigzag form is even when they are not negative: the last byte of a varint (below 0x80) and
@@ -349,20 +361,19 @@ def _take_run(
 def _take_shape(
     data: bytes | bytearray | memoryview, places: tuple[int, ...], end: int, index: int, left: int
 ) -> tuple[int, int, int]:
-    """How many of the next records have varints as wide as the model's, its key size, and headers of its sizes; the
-    position behind them, and their largest timestamp delta in zigzag form.
+    """How many of the next records have a length and deltas as wide as the model's, its key size, and headers of its
+    sizes; the position behind them, and their largest timestamp delta in zigzag form.
 
     `places` are those of the model's length, body, offset delta, key, value and headers; `end` is behind it.
     """
     start, body, offset_at, key_at, value_at, headers_at = places
     position = end
     key_size, key_end = read_varint(data, key_at)
-    value_end = read_varint(data, value_at)[1]
     size_bytes, time_bytes = body - start, offset_at - body - 1
-    offset_bytes, key_bytes, value_bytes = key_at - offset_at, key_end - key_at, value_end - value_at
-    if max(size_bytes, time_bytes, offset_bytes, key_bytes, value_bytes) > 2 or not _LITTLE_ENDIAN:
+    offset_bytes, key_bytes = key_at - offset_at, key_end - key_at
+    if max(size_bytes, time_bytes, offset_bytes, key_bytes) > 2 or not _LITTLE_ENDIAN:
         return 0, end, -1
-    unpack = _shape_reader(size_bytes, time_bytes, offset_bytes, key_bytes, max(key_size, 0), value_bytes)
+    unpack = _shape_reader(size_bytes, time_bytes, offset_bytes, key_bytes, max(key_size, 0))
     key = unpack(data, start)[3]
     table = _OFFSETS_1 if offset_bytes == 1 else _OFFSETS_2
     tail_size = end - headers_at
@@ -372,8 +383,9 @@ def _take_shape(
         _skip_headers(data, headers_at, end, steering)
         read_tail = _tail_reader(tuple(position - headers_at for position in steering))
         tail = read_tail(data, headers_at)
-    fixed = value_end - body + tail_size
-    sizes, values = _SIZES[size_bytes - 1], _SIZES[value_bytes - 1]
+    fixed = value_at - body + tail_size
+    one, two, fields = _size_tables()
+    sizes = one if size_bytes == 1 else two
     top = bits = taken = 0
     toggle, forbidden = (0, 0x81) if time_bytes == 1 else (0x80, 0x8081)
     try:
@@ -382,7 +394,7 @@ def _take_shape(
             if offset != expected or key_now != key:
                 break
             size = sizes[raw]
-            if size - values[value] != fixed:
+            if size - fields[value] != fixed:
                 break
             step = size + size_bytes
             if tail:
@@ -404,14 +416,12 @@ def _take_shape(
 
 @lru_cache(maxsize=256)
 def _shape_reader(
-    size_bytes: int, time_bytes: int, offset_bytes: int, key_bytes: int, key_skip: int, value_bytes: int
+    size_bytes: int, time_bytes: int, offset_bytes: int, key_bytes: int, key_skip: int
 ) -> Callable[[bytes | bytearray | memoryview, int], tuple[int, ...]]:
-    """Reads length, timestamp delta, offset delta, key size and value size of a record, each of 1 or 2
-    bytes."""
-    size, time, offset, key, value = (
-        "BH"[width - 1] for width in (size_bytes, time_bytes, offset_bytes, key_bytes, value_bytes)
-    )
-    return Struct(f"={size}x{time}{offset}{key}{key_skip}x{value}").unpack_from
+    """Reads length, timestamp delta, offset delta and key size of a record, and the first two bytes of its value
+    field."""
+    size, time, offset, key = ("BH"[width - 1] for width in (size_bytes, time_bytes, offset_bytes, key_bytes))
+    return Struct(f"={size}x{time}{offset}{key}{key_skip}xH").unpack_from
 
 
 @lru_cache(maxsize=256)
