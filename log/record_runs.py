@@ -14,16 +14,18 @@ Three means:
 - A loop with the varint reading written out, for all else.
 """
 
-from array import array
 from collections.abc import Callable
 from functools import lru_cache
 from struct import Struct
 from struct import error as StructError  # noqa: N812
 from sys import byteorder
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kwire.records.varint import read_varint, read_varlong
 from log.record_walk import NO_TIMESTAMP
+
+if TYPE_CHECKING:
+    from array import array
 
 _MIN_RUN: Final = 6
 """Records of one shape that make a run worth its start."""
@@ -69,6 +71,8 @@ def _size_tables() -> "tuple[array[int], array[int], array[int]]":
     many bytes says. By the first two bytes of a field: how many it takes, its size of one or two bytes included, or
     null.
     """
+    from array import array  # an extension of its own: not before it is needed
+
     one = array("H", (_NO_SIZE if byte & 0x81 else byte >> 1 for byte in range(256)))
     two = array("H", (_NO_SIZE,)) * 65536
     field = array("H", (_NO_SIZE,)) * 65536
