@@ -84,22 +84,6 @@ class LogDeleting(LogState):
                 paths.append(snapshot)
         return DeferredDelete(paths, self.config.file_delete_delay_ms)
 
-    def roll_if_due(self, now_ms: int) -> bool:
-        """Roll when the active segment's time is up by the wall clock.
-
-        Kafka rolls by time only when something is appended; the log does so too, and this is for topics that want their
-        old segment closed (compaction). Returns whether it rolled.
-        """
-        self._check_online()
-        active = self.segments.active
-        try:
-            if not active.size or now_ms - max(active.first_timestamp, 0) <= self.config.segment_ms - active.jitter_ms:
-                return False
-            self._roll(now_ms)
-        except OSError as error:
-            raise self.fail(error) from error
-        return True
-
     def truncate_to(self, offset: int, now_ms: int) -> None:
         """Drop the batches from the one that holds ``offset`` on (a replica that lost its tail)."""
         self._check_online()

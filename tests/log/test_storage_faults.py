@@ -219,6 +219,29 @@ def test_descriptors_stay_under_the_limit_and_ranges_keep_theirs(tmp_path: Path)
     assert held.fileno() >= 0
 
 
+def test_room_is_made_when_the_process_has_no_descriptor_left() -> None:
+    storage = FaultStorage(open_limit=100)
+    storage.mkdir("/d")
+    files = [LogFile(storage, f"/d/{number}", create=True) for number in range(41)]
+    for file in files[:40]:
+        file.opened()
+        file.used = False
+    refusals = 1
+
+    def fail(operation: str, path: str) -> OSError | None:
+        nonlocal refusals
+        refusals -= operation == "open"
+        return OSError(errno.EMFILE, "too many") if operation == "open" and refusals >= 0 else None
+
+    storage.fail = fail
+    files[40].opened()
+    assert storage.cache.open_count == 21
+    assert storage.cache.limit == 20
+    refusals = 10
+    with pytest.raises(OSError, match="too many"):
+        LogFile(storage, "/d/more", create=True).opened()
+
+
 def test_released_files_do_not_pile_up_in_the_cache() -> None:
     storage = FaultStorage(open_limit=100)
     storage.mkdir("/d")
