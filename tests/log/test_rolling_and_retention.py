@@ -17,7 +17,11 @@ from tests.crash.fault_storage import FaultStorage
 
 NOW = 10_000_000
 CONFIG = LogConfig(
-    segment_bytes=1_000_000, message_timestamp_after_max_ms=1 << 60, retention_ms=-1, file_delete_delay_ms=7
+    segment_bytes=1_000_000,
+    segment_index_bytes=1200,
+    message_timestamp_after_max_ms=1 << 60,
+    retention_ms=-1,
+    file_delete_delay_ms=7,
 )
 
 

@@ -235,7 +235,7 @@ def test_room_is_made_when_the_process_has_no_descriptor_left() -> None:
 
     storage.fail = fail
     files[40].opened()
-    assert storage.cache.open_count == 21
+    assert storage.cache.open_count == 20
     assert storage.cache.limit == 20
     refusals = 10
     with pytest.raises(OSError, match="too many"):
