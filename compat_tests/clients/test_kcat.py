@@ -10,12 +10,23 @@ import pytest
 
 from compat_tests.clients.support import Endpoint, until
 from compat_tests.clients.warnings_log import WarningsLog
+from compat_tests.raw.wire import Wire
+from compat_tests.targets import Broker
 
 KCAT = shutil.which("kcat") or shutil.which("kafkacat")
 capability = pytest.mark.capability
 pytestmark = pytest.mark.skipif(KCAT is None, reason="kcat is not installed")
 
 Kcat = Callable[..., str]
+
+
+@pytest.fixture
+def topic(broker: Broker, fresh_name: Callable[[str], str]) -> str:
+    """A topic of four partitions: librdkafka looks for a new one once a second only."""
+    name = fresh_name("topic")
+    with Wire(broker.address) as wire:
+        wire.create(name, 4)
+    return name
 
 
 @pytest.fixture
@@ -27,7 +38,7 @@ def kcat(client_log: WarningsLog) -> Kcat:
         security = []
         if endpoint.ca is not None:
             security = ["-X", "security.protocol=SSL", "-X", f"ssl.ca.location={endpoint.ca}"]
-        quick = ["-X", "topic.metadata.refresh.fast.interval.ms=20"]
+        quick = ["-X", "fetch.wait.max.ms=20"] if {"-C", "-G"}.intersection(arguments) else []
         command = [KCAT, "-b", endpoint.bootstrap, *security, *quick, *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False)
         for line in done.stderr.splitlines():
@@ -110,7 +121,8 @@ def test_commit(kcat: Kcat, endpoint: Endpoint, topic: str, group: str) -> None:
 
 
 @capability("admin: cluster")
-def test_metadata(kcat: Kcat, any_endpoint: Endpoint, topic: str) -> None:
+def test_metadata(kcat: Kcat, any_endpoint: Endpoint, fresh_name: Callable[[str], str]) -> None:
+    topic = fresh_name("created-by-use")
     kcat(any_endpoint, "-P", "-t", topic, stdin="x\n")
     found = json.loads(kcat(any_endpoint, "-L", "-J", "-t", topic))
     assert [b["id"] for b in found["brokers"]] == [1]
