@@ -1,8 +1,9 @@
 """Records Kafka stores: in internal topics, in the metadata log, in control batches. One module per family.
 
 `encode_key`, `encode_value`, `decode_key`, `decode_value` are for the internal topics, `encode_metadata_record` and
-`decode_metadata_record` for the metadata log. The records of control batches and the consumers' embedded protocol are
-plain messages: an int16 version and `kwire.codec` (`ConsumerProtocolSubscription`), or `kwire.codec` alone.
+`decode_metadata_record` for the metadata log, `encode_consumer_protocol`, `decode_subscription` and `decode_assignment`
+for what consumers of classic groups tell each other. The records of control batches are plain messages for
+`kwire.codec`.
 """
 
 from kwire.internal.framing import (
@@ -10,9 +11,12 @@ from kwire.internal.framing import (
     SHARE_GROUP_STATE,
     TRANSACTION_STATE,
     UnknownRecordTypeError,
+    decode_assignment,
     decode_key,
     decode_metadata_record,
+    decode_subscription,
     decode_value,
+    encode_consumer_protocol,
     encode_key,
     encode_metadata_record,
     encode_value,
@@ -24,9 +28,12 @@ __all__ = [
     "SHARE_GROUP_STATE",
     "TRANSACTION_STATE",
     "UnknownRecordTypeError",
+    "decode_assignment",
     "decode_key",
     "decode_metadata_record",
+    "decode_subscription",
     "decode_value",
+    "encode_consumer_protocol",
     "encode_key",
     "encode_metadata_record",
     "encode_value",

@@ -9,12 +9,15 @@ from __future__ import annotations
 import struct
 from functools import cache
 from importlib import import_module
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from kwire import codec
 from kwire.errors import DecodeError, EncodeError
 from kwire.primitives import Buffer, read_unsigned_varint, unsigned_varint
 from kwire.schema import Struct, info_of
+
+if TYPE_CHECKING:
+    from kwire.internal.consumer_protocol import ConsumerProtocolAssignment, ConsumerProtocolSubscription
 
 CONSUMER_OFFSETS: Final = "__consumer_offsets"
 TRANSACTION_STATE: Final = "__transaction_state"
@@ -80,6 +83,33 @@ def _key_classes(topic: str) -> dict[int, type[Struct]]:
         for module in _TOPICS[topic]
         for number, cls in _numbered(f"kwire.internal.{module}", "coordinator-key").items()
     }
+
+
+def encode_consumer_protocol(message: ConsumerProtocolSubscription | ConsumerProtocolAssignment, version: int) -> bytes:
+    """int16 version, then the message. Raises EncodeError, UnsupportedVersionError."""
+    return _INT16.pack(version) + codec.encode(message, version)
+
+
+def decode_subscription(data: Buffer) -> ConsumerProtocolSubscription:
+    """What a consumer says of itself in JoinGroup. A version above ours is read as our last. Raises DecodeError."""
+    from kwire.internal.consumer_protocol import ConsumerProtocolSubscription
+
+    return codec.decode(ConsumerProtocolSubscription, _protocol_version(data), data, 2)
+
+
+def decode_assignment(data: Buffer) -> ConsumerProtocolAssignment:
+    """What the leader gave a consumer in SyncGroup. A version above ours is read as our last. Raises DecodeError."""
+    from kwire.internal.consumer_protocol import ConsumerProtocolAssignment
+
+    return codec.decode(ConsumerProtocolAssignment, _protocol_version(data), data, 2)
+
+
+def _protocol_version(data: Buffer) -> int:
+    """Later versions only add fields at the end (class `ConsumerProtocol`)."""
+    version = _leading_int16(data)
+    if version < 0:
+        raise DecodeError(f"consumer protocol: version {version}")
+    return min(version, 3)
 
 
 def encode_metadata_record(record: Struct, version: int) -> bytes:

@@ -9,14 +9,18 @@ from kwire.internal import (
     SHARE_GROUP_STATE,
     TRANSACTION_STATE,
     UnknownRecordTypeError,
+    decode_assignment,
     decode_key,
     decode_metadata_record,
+    decode_subscription,
     decode_value,
+    encode_consumer_protocol,
     encode_key,
     encode_metadata_record,
     encode_value,
     value_class,
 )
+from kwire.internal.consumer_protocol import ConsumerProtocolAssignment, ConsumerProtocolSubscription
 from kwire.internal.group_offsets import (
     GroupMetadataKey,
     GroupMetadataValue,
@@ -66,6 +70,20 @@ def test_transaction_log_value_tags() -> None:
     assert decode_value(TransactionLogKey(), encode_value(value, 1)) == value
     with pytest.raises(UnsupportedVersionError, match="next_producer_epoch"):
         encode_value(value, 0)
+
+
+def test_consumer_protocol() -> None:
+    subscription = ConsumerProtocolSubscription(topics=["b", "a"], user_data=None, rack_id="r")
+    raw = encode_consumer_protocol(subscription, 3)
+    assert decode_subscription(raw) == subscription
+    assert decode_subscription(b"\x00\x09" + raw[2:] + b"what version 9 adds") == subscription
+    assert encode_consumer_protocol(ConsumerProtocolSubscription(topics=["a"], user_data=None), 0) == bytes.fromhex(
+        "0000 00000001 0001 61 ffffffff"
+    )
+    assert decode_assignment(encode_consumer_protocol(ConsumerProtocolAssignment(), 1)) == ConsumerProtocolAssignment()
+    for damaged in (b"", b"\0", b"\xff\xff", raw[:-1]):
+        with pytest.raises(DecodeError):
+            decode_subscription(damaged)
 
 
 def test_unknown_and_damaged() -> None:
