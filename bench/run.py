@@ -23,7 +23,7 @@ from bench.rows import ROWS, Row
 from bench.targets import Target
 
 QUICK_SCALE = 0.2
-WARM_UP = 0.6  # of a run, unmeasured: mostly for the JVM
+WARM_UP = 1.0  # of a run, unmeasured: mostly for the JVM
 
 
 def _arguments(given: list[str] | None) -> argparse.Namespace:

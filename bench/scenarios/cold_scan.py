@@ -22,12 +22,16 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warm", action="store_true", help="leave the page cache as it is, to compare")
 
 
+def _segments(directory: Path) -> list[Path]:
+    """The segments below `directory`; folders may vanish meanwhile, as those of deleted topics do."""
+    found = [Path(folder) / name for folder, _, names in os.walk(directory) for name in names]
+    return [path for path in found if path.suffix == ".log" and path.name != "broker.log" and "cold" in str(path)]
+
+
 def drop_from_page_cache(directory: Path) -> int:
     """Write back and forget the pages of all segments below `directory`; how many bytes the files have."""
     total = 0
-    for path in directory.rglob("*.log"):
-        if path.name == "broker.log":
-            continue
+    for path in _segments(directory):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -40,7 +44,7 @@ def drop_from_page_cache(directory: Path) -> int:
 
 def _still_cached(directory: Path) -> float | None:
     """The share of the segments' pages in the page cache, by fincore(1); None without it."""
-    paths = [str(path) for path in directory.rglob("*.log") if path.name != "broker.log"]
+    paths = [str(path) for path in _segments(directory)]
     try:
         done = subprocess.run(["fincore", "-bnr", "-o", "RES,SIZE", *paths], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -80,6 +80,9 @@ def run(
     outcome = Outcome()
     with targets.start(arguments.target, settings=settings) as target:
         outcome.figures["target"] = target.name
+        with probe(target, 1.0) as alone:
+            alone.begin()
+            outcome.figures["probe_alone_p99_ms"] = alone.finish()["p99_ms"]
         scenario(target, arguments, outcome)
         outcome.holds("still_serving", wire.is_ready(target.bootstrap))
     print(json.dumps({"passed": not outcome.missed, "missed": outcome.missed, **outcome.figures}, indent=1))
