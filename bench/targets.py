@@ -94,6 +94,10 @@ def _tls_settings(certificate: Certificate) -> dict[str, str]:
     }
 
 
+# As a person's shell has it: with compiled modules kept, which some build machines turn off.
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def _spawn(command: list[str], directory: Path, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
     with open(directory / "broker.log", "ab") as log:
         running = subprocess.Popen(
@@ -103,7 +107,7 @@ def _spawn(command: list[str], directory: Path, environment: dict[str, str] | No
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **(environment or {})},
+            env={**_ENVIRONMENT, **(environment or {})},
         )
     if niceness := os.getpriority(os.PRIO_PROCESS, 0):
         process.set_niceness(niceness, running.pid)
