@@ -168,10 +168,9 @@ class LogMachine(RuleBasedStateMachine):
             self.end = max(self.end, self.log.segments.active.base_offset)
             self.start = min(self.start, self.end)
             self.synced = min(self.synced, self.end)
-            if self.last_sent is not None and self.last_sent[2] >= self.end:
-                # the producer's state went back: it starts anew under a new id in real life
-                self.last_sent = None
-                self.sequence = self.known_sequence()
+            # The producer's state is rebuilt from what is left at or above the log start, as in Kafka: it may have gone
+            # back, or be gone although its batch still stands below the start.
+            self.forget_older_batches()
 
     def known_sequence(self) -> int:
         entry = self.log.producers.producers.get(5)
