@@ -71,7 +71,10 @@ class ImageOffsetsTopic:
             else:
                 done.resolve(None)
 
-        self._controller.create_missing_topic(OFFSETS_TOPIC).add_callback(created)
+        try:
+            self._controller.create_missing_topic(OFFSETS_TOPIC).add_callback(created)
+        except ApiError as error:
+            done.fail(error)
         return done
 
     def log(self, partition: int, /) -> PartitionCoordinatorLog | None:

@@ -258,6 +258,15 @@ class ConfigAdmin:
     async def _pass_on(
         self, rest: Mapping[ConfigResource, Sequence[Change]], *, incremental: bool, validate_only: bool
     ) -> Mapping[ConfigResource, ApiError | None]:
+        """The controller's answers; its refusal of the whole (its log cannot be written) is that of each."""
+        try:
+            return await self._ask_controller(rest, incremental=incremental, validate_only=validate_only)
+        except ApiError as error:
+            return dict.fromkeys(rest, error)
+
+    async def _ask_controller(
+        self, rest: Mapping[ConfigResource, Sequence[Change]], *, incremental: bool, validate_only: bool
+    ) -> Mapping[ConfigResource, ApiError | None]:
         if incremental:
             operations = {
                 resource: [(name, AlterOp(operation), value) for name, operation, value in changes]

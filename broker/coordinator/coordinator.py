@@ -285,6 +285,8 @@ class GroupCoordinator:
 def _log_failure(created: Deferred[None]) -> None:
     try:
         created.result()
+    except ApiError as error:
+        log.error("%s could not be created: %s", OFFSETS_TOPIC, error)
     except Exception:
         log.exception("%s could not be created", OFFSETS_TOPIC)
 

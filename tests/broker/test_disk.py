@@ -7,11 +7,25 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import trio
 
 from kwire.error_codes import ErrorCode
+from kwire.messages import alter_configs
+from kwire.messages.alter_configs import AlterConfigsRequest
+from kwire.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsTopic
 from kwire.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from kwire.messages.delete_topics import DeleteTopicsRequest
+from kwire.messages.find_coordinator import FindCoordinatorRequest
+from kwire.messages.incremental_alter_configs import (
+    AlterableConfig,
+    AlterConfigsResource,
+    IncrementalAlterConfigsRequest,
+)
+from kwire.messages.init_producer_id import InitProducerIdRequest
+from kwire.messages.join_group import JoinGroupRequest
+from kwire.messages.offset_commit import OffsetCommitRequest
 from tests.broker.cluster_helpers import Client, running_server
 from tests.crash.fault_storage import FaultStorage
 
@@ -112,6 +126,68 @@ def test_a_metadata_log_that_cannot_be_written_stops_changes_not_records() -> No
             assert await client.values("t") == numbers(3)
 
     trio.run(main)
+
+
+def test_every_change_is_refused_while_the_metadata_log_has_no_room() -> None:
+    storage = FaultStorage()
+    value = "1000"
+    requests: list[tuple[Any, int]] = [
+        (DeleteTopicsRequest(topic_names=["t"], timeout_ms=1000), 5),
+        (
+            CreatePartitionsRequest(
+                topics=[CreatePartitionsTopic(name="t", count=2, assignments=None)], timeout_ms=1000
+            ),
+            3,
+        ),
+        (
+            IncrementalAlterConfigsRequest(
+                resources=[
+                    AlterConfigsResource(
+                        resource_type=2, resource_name="t", configs=[AlterableConfig(name="retention.ms", value=value)]
+                    )
+                ]
+            ),
+            1,
+        ),
+        (
+            AlterConfigsRequest(
+                resources=[
+                    alter_configs.AlterConfigsResource(
+                        resource_type=2,
+                        resource_name="t",
+                        configs=[alter_configs.AlterableConfig(name="retention.ms", value=value)],
+                    )
+                ]
+            ),
+            2,
+        ),
+        (InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=1000), 4),
+        (FindCoordinatorRequest(key="g", key_type=0), 3),
+        (OffsetCommitRequest(group_id="g", topics=[]), 7),
+        (JoinGroupRequest(group_id="g", session_timeout_ms=10_000, rebalance_timeout_ms=10_000), 7),
+    ]
+
+    async def main() -> None:
+        async with running_server(Path("/d"), clean=False) as running:
+            client = await running.connect(running.add(storage=storage))
+            await client.create_topic("t")
+            storage.fail = failing(errno.ENOSPC, "__cluster_metadata-0", "write")
+            for request, version in requests:
+                response = await client.send(request, version)
+                assert error_codes(response) != {0}, response
+            storage.fail = None
+            for request, version in requests[1:4]:
+                response = await client.send(request, version)
+                assert error_codes(response) == {0}, response
+
+    trio.run(main)
+
+
+def error_codes(response: Any) -> set[int]:
+    """Those of the first entries of an answer."""
+    results = [getattr(response, name, []) for name in ("responses", "results")]
+    entries = [response] if hasattr(response, "error_code") else [entry for part in results for entry in part]
+    return {entry.error_code for entry in entries}
 
 
 def test_what_was_promised_durable_survives_a_power_loss(long_form: bool) -> None:
