@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -53,6 +54,25 @@ def cpu_seconds(pid: int) -> float:
             continue
         total += sum(int(fields[index]) for index in (11, 12, 13, 14))
     return total / _TICKS_PER_SECOND
+
+
+class OtherWork:
+    """How much of the machine's processors others use while we measure."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._busy, self._own = _machine_busy_seconds(), cpu_seconds(os.getpid())
+
+    def share(self) -> float:
+        """Since the start, 0.0 to 1.0: all but this process and what it started."""
+        busy = _machine_busy_seconds() - self._busy - (cpu_seconds(os.getpid()) - self._own)
+        return max(0.0, busy / ((time.monotonic() - self._began) * (os.cpu_count() or 1)))
+
+
+def _machine_busy_seconds() -> float:
+    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = fields[:8]
+    return (user + nice + system + irq + softirq + steal) / _TICKS_PER_SECOND
 
 
 def memory_mb(pid: int, what: str = "Rss") -> float:

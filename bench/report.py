@@ -66,7 +66,8 @@ def _about(results: list[RowResult], about: dict[str, str]) -> list[str]:
         f"Kafka: {about.get('java', '')}, `{about.get('flags', '')}`.",
         f"Figures are medians of {runs[-1] if runs else 0} runs in turn (kwire, Kafka, kwire, Kafka, ...), clients and "
         "broker on the same cores. The ratio is the median of the ratios of neighbouring runs, with their range. "
-        "Memory after the runs is read once.",
+        "Memory after the runs is read once. "
+        f"Other work took at most {max((each.other_work for each in results), default=0):.0%} of the processors.",
     ]
 
 

@@ -25,6 +25,7 @@ class RowResult:
     runs: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     date: str = ""
     generator: str = ""
+    other_work: float = 0.0  # share of the machine's processors that other work took meanwhile
 
     def add(self, target: str, figures: dict[str, float]) -> None:
         """One run's figures."""

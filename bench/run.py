@@ -19,7 +19,7 @@ from bench import process, report, results, targets
 from bench.load.programs import LoadError, program
 from bench.profile import profiled
 from bench.results import RowResult
-from bench.rows import ROWS, Row
+from bench.rows import ROWS, Row, produce, raw_produce
 from bench.targets import Target
 
 QUICK_SCALE = 0.2
@@ -46,6 +46,13 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     if arguments.quick:
         arguments.runs = min(arguments.runs, 2)
     return arguments
+
+
+def warm(target: Target, seconds: float = 3.0) -> None:
+    """Let a fresh broker see the kinds of requests to come: a JVM needs thousands of each to be itself."""
+    for prepare in (raw_produce(10, 1, seconds), raw_produce(1, 1, seconds), produce(1024, 200_000)):
+        with prepare(target, 1.0) as measure:
+            measure()
 
 
 def run_row(row: Row, running: list[Target], runs: int, scale: float, *, warm_up: bool = True) -> RowResult:
@@ -78,13 +85,16 @@ def _run_rows(rows: list[Row], arguments: argparse.Namespace, about: dict[str, s
         running = [stack.enter_context(targets.start(name, tls=tls)) for name in arguments.targets]
         for target in running:
             about.update(target.details)
+            if not arguments.quick and target.name != "kwire" and any(row.key != "start" for row in rows):
+                warm(target)
         for row in rows:
-            began = time.monotonic()
+            began, others = time.monotonic(), process.OtherWork()
             with contextlib.ExitStack() as watched:
                 if arguments.profile:
                     for target in running:
                         watched.enter_context(profiled(target, row.key))
                 done.append(run_row(row, running, arguments.runs, scale, warm_up=row.key != "start"))
+            done[-1].other_work = round(others.share(), 3)
             print(f"{row.key} ({time.monotonic() - began:.0f} s)", file=sys.stderr)
             print("\n".join(report.table(done[-1:]).splitlines()[2:]), flush=True)
         if not tls and len(rows) > 4:
