@@ -4,6 +4,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def test_file_to_topic_to_file(java: Java, worker: Worker, tmp_path: Path) -> No
         created = worker.ask("/connectors", {"name": name, "config": {**config, "tasks.max": "1"}})
         assert created is not None, worker.complaints()
         assert created["name"] == name
-        eventually(lambda name=name: worker.state(name), ["RUNNING", "RUNNING"])
+        eventually(partial(worker.state, name), ["RUNNING", "RUNNING"])
     with source.open("a") as file:
         file.write("three\n")
     eventually(lambda: sink.exists() and sink.read_text(), "one\ntwo\nthree\n")

@@ -1,5 +1,7 @@
 """KafkaConsumer without groups: positions, times, wakeups, pauses, isolation."""
 
+from typing import Any
+
 import pytest
 
 from compat_tests.java_clients.clients import Java
@@ -64,7 +66,10 @@ def test_out_of_range_resets(java: Java, filled: str) -> None:
 @pytest.mark.capability("consume: by time")
 def test_offsets_for_times(java: Java, filled: str) -> None:
     consumer = java.consumer()
-    ask = lambda *times: consumer.do("offsets_for_times", times=[(filled, 0, time) for time in times])  # noqa: E731
+
+    def ask(time: int) -> Any:
+        return consumer.do("offsets_for_times", times=[(filled, 0, time)])
+
     assert ask(1_000_000) == {f"{filled}:0": [0, 1_000_000]}
     assert ask(1_000_445) == {f"{filled}:0": [45, 1_000_450]}
     assert ask(1_000_990) == {f"{filled}:0": [99, 1_000_990]}

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.client("Kafka's tools")
 @pytest.mark.capability("kafka-topics")
 def test_topics(java: Java) -> None:
     name = java.fresh_name("tool")
-    tool = lambda *a, **k: java.tool("TopicCommand", "--bootstrap-server", java.bootstrap, *a, **k)  # noqa: E731
+    tool = partial(java.tool, "TopicCommand", "--bootstrap-server", java.bootstrap)
     created = tool("--create", "--topic", name, "--partitions", "3", "--config", "retention.ms=1000")
     assert f"Created topic {name}." in created.out
     assert name in tool("--list").out.split()
