@@ -151,19 +151,21 @@ class Connection:
         if self._frame is not None:
             self._read_frame()
             return
-        scratch = self._host.scratch
+        host = self._host
+        scratch = host.scratch
         backlog = self._backlog
         have = len(backlog)
         if have:
             scratch[:have] = backlog
-            self._backlog = b""
-        view = scratch[have : have + _SHORT_READ_BYTES] if self._large_frames else scratch[have:]
+            self._drop_backlog()
+        short = self._large_frames or host.backlog_bytes >= host.backlog_limit_bytes
+        view = scratch[have : have + _SHORT_READ_BYTES] if short else scratch[have:]
         count = self._transport.receive_into(view)
         if count <= 0:
             if count == 0:
                 self.close()
             else:
-                self._backlog = backlog
+                self._keep_backlog(backlog)
             return
         self._take(scratch, have + count)
         if not self.closed and not self._waiting and not self._blocked and not self._held:
@@ -192,7 +194,17 @@ class Connection:
             if not self._handle(view[start:position]):
                 break
         if position < end and not self.closed:
-            self._backlog = bytes(view[position:end])
+            self._keep_backlog(bytes(view[position:end]))
+
+    def _keep_backlog(self, data: bytes) -> None:
+        self._backlog = data
+        if len(data) > _SHORT_READ_BYTES:
+            self._host.backlog_bytes += len(data)
+
+    def _drop_backlog(self) -> None:
+        if len(self._backlog) > _SHORT_READ_BYTES:
+            self._host.backlog_bytes -= len(self._backlog)
+        self._backlog = b""
 
     def _begin_frame(self, size: int, first: memoryview) -> None:
         self._large_frames = True
@@ -272,7 +284,7 @@ class Connection:
         try:
             if self._frame is None and self._backlog:
                 backlog = self._backlog
-                self._backlog = b""
+                self._drop_backlog()
                 self._take(memoryview(backlog), len(backlog))
             if not self._waiting and not self.closed and not self._blocked and not self._held:
                 self._set_interest(READ)
@@ -423,6 +435,11 @@ class Connection:
             logger.debug("%s: %s", self.peer(), reason)
         self._host.reactor.unregister(self.fd)
         self._out = []
+        self._drop_backlog()
+        abandon = self.context.abandon
+        if abandon is not None:
+            self.context.abandon = None
+            abandon()
         self._transport.close()
         self._host.byte_pool.forget(self)
         self._frame = None

@@ -18,6 +18,8 @@ class ConnectionContext:
     listener: the listener's name. peer_host: the client's address as Kafka prints it, without a slash.
     local_host, local_port: the address the client reached. principal: `User:ANONYMOUS` until authenticated.
     mute_for(ms): stop reading the connection for a while, once the request at hand is answered.
+    abandon: set by a handler whose request waits, and taken back with its answer: called when the connection closes
+    meanwhile, so that nothing goes on waiting for a client that is gone.
     """
 
     listener: str
@@ -30,6 +32,7 @@ class ConnectionContext:
     client_software_name: str = ""
     client_software_version: str = ""
     mute_for: Callable[[float], None] = _nothing
+    abandon: Callable[[], None] | None = None
 
 
 @define(slots=True)

@@ -21,6 +21,7 @@ from broker.transport import PlainTransport, TlsTransport, Transport
 logger = logging.getLogger("kwire.listener")
 
 SCRATCH_BYTES: Final = 256 * 1024
+BACKLOG_LIMIT_BYTES: Final = 32 * 1024 * 1024
 _BACKLOG: Final = 1024
 _ACCEPTS_PER_EVENT: Final = 64
 _IDLE_SWEEPS: Final = 10
@@ -47,6 +48,9 @@ class ConnectionHost:
         self.byte_pool = byte_pool
         self.buffers = FrameBuffers()
         self.scratch = memoryview(bytearray(SCRATCH_BYTES))
+        # Requests received behind one that waits. Above the limit, connections are read a little at a time.
+        self.backlog_bytes = 0
+        self.backlog_limit_bytes = BACKLOG_LIMIT_BYTES
         self.max_request_bytes = max_request_bytes
         self.max_connections = max_connections
         self.connections: set[Connection] = set()

@@ -36,6 +36,10 @@ class ParkedFetch:
         self._timer: Timer = clock.call_later(max_wait_ms, self.finish)
         partitions.parked[self] = None
 
+    def abandon(self) -> None:
+        """Nobody wants the answer any more: `done` is never finished."""
+        self._stop()
+
     def grown(self, partition: Partition) -> None:
         """A watched partition has more to read, or is gone."""
         if self.done.done:

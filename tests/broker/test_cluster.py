@@ -20,6 +20,7 @@ from kwire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
 from kwire.messages.metadata import MetadataRequest, MetadataRequestTopic
 from kwire.messages.sync_group import SyncGroupRequest
 from tests.broker.cluster_helpers import Client, fetch_request, running_server
+from tests.broker.server_helpers import settled
 
 
 def test_two_clusters_with_two_clocks_in_one_process(tmp_path: Path) -> None:
@@ -148,6 +149,25 @@ def test_a_deleted_topic_answers_those_who_wait_for_it(tmp_path: Path) -> None:
             await client.create_topic("t")
             assert (await client.produce("t", b"z")).base_offset == 0
             assert await client.values("t") == [b"z"]
+
+    trio.run(main)
+
+
+def test_a_parked_fetch_ends_with_its_connection(tmp_path: Path) -> None:
+    """Its client may have asked to wait for weeks, and come again and again."""
+
+    async def main() -> None:
+        async with running_server(tmp_path) as running:
+            cluster = running.add()
+            client, gone = await running.connect(cluster), await running.connect(cluster)
+            await client.create_topic("t")
+            await gone.send_only(fetch_request("t", 0, max_wait_ms=2**31 - 1), 12)
+            partition = cluster.partitions.get("t", 0)
+            assert partition is not None
+            await settled(running.server.reactor, lambda: bool(partition._watchers), "the fetch waits")
+            await gone.stream.aclose()
+            await settled(running.server.reactor, lambda: not partition._watchers, "nobody waits")
+            await client.produce("t", b"x")
 
     trio.run(main)
 

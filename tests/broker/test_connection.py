@@ -13,6 +13,7 @@ import trio
 from broker import transport
 from broker.deferred import Deferred
 from broker.dispatch import Refusal
+from broker.listener import SCRATCH_BYTES
 from log.storage import FileRange, RealStorage
 from tests.broker.server_helpers import frame, receive_exactly, running_listener, settled
 
@@ -191,6 +192,35 @@ def test_slow_senders_of_large_frames_hold_what_they_sent_and_no_more() -> None:
             await probe.send_all(frame(b"q" * 200_000))
             assert len(await receive_exactly(probe, 200_004)) == 200_004
             assert running.host.byte_pool.used_bytes <= 20 * 10
+
+    trio.run(main)
+
+
+def test_what_is_received_behind_requests_that_wait_is_bounded() -> None:
+    waiting: list[Deferred[bytes]] = []
+
+    def answer(body: bytes) -> bytes | Deferred[bytes]:
+        if body != b"wait":
+            return frame(body)
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    async def main() -> None:
+        async with running_listener(answer) as running:
+            running.host.backlog_limit_bytes = 100_000
+            streams = [await running.connect() for _ in range(30)]
+            rest = frame(b"r" * 96) * 500
+            for stream in streams:
+                await stream.send_all(frame(b"wait") + rest)
+            await settled(running.reactor, lambda: len(waiting) == 30, "every connection waits")
+            assert running.host.backlog_bytes <= 100_000 + SCRATCH_BYTES
+            await streams.pop().aclose()
+            for each in waiting:
+                each.resolve(frame(b"done"))
+            for stream in streams:
+                assert await receive_exactly(stream, 8 + len(rest)) == frame(b"done") + rest
+            await settled(running.reactor, lambda: len(running.host.connections) == 29, "the closed one is noticed")
+            assert running.host.backlog_bytes == 0
 
     trio.run(main)
 

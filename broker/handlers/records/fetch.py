@@ -29,8 +29,6 @@ def fetch(
         return FetchResponse(error_code=plan.error)
     if request.isolation_level not in (READ_UNCOMMITTED, READ_COMMITTED):
         return _failed(request)
-    if request.isolation_level not in (READ_UNCOMMITTED, READ_COMMITTED):
-        return _refuse_all(plan, version)
     max_bytes = min(request.max_bytes, partitions.fetch_max_bytes)
     limits = FetchLimits(
         version,
@@ -45,7 +43,14 @@ def fetch(
         return _answer(reader, plan, sessions, version)
     parked = ParkedFetch(partitions, clock, limits, reader, request.max_wait_ms)
     answer: Deferred[FetchResponse] = Deferred()
-    parked.done.add_callback(lambda done: answer.resolve(_answer(done.result(), plan, sessions, version)))
+    connection = ctx.connection
+    connection.abandon = parked.abandon
+
+    def finish(done: Deferred[FetchReader]) -> None:
+        connection.abandon = None
+        answer.resolve(_answer(done.result(), plan, sessions, version))
+
+    parked.done.add_callback(finish)
     return answer
 
 
@@ -84,20 +89,6 @@ def _failed(request: FetchRequest) -> FetchResponse:
         for topic in request.topics
     ]
     return FetchResponse(error_code=code, responses=topics)
-
-
-def _refuse_all(plan: FetchPlan, version: int) -> FetchResponse:
-    """An isolation level that does not exist is an error nobody foresaw, in Kafka's answer too."""
-    code = ErrorCode.UNKNOWN_SERVER_ERROR
-    reads = [
-        PartitionRead(
-            target,
-            None,
-            PartitionData(partition_index=target.index, error_code=code, high_watermark=-1, records=b""),
-        )
-        for target in plan.targets
-    ]
-    return FetchResponse(error_code=code, responses=_by_topic(reads, version >= _BY_TOPIC_ID))
 
 
 def _by_topic(reads: list[PartitionRead], by_id: bool) -> list[FetchableTopicResponse]:
