@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 
 OFFSETS_TOPIC = "__consumer_offsets"
 KNOWN_GROUPS_CACHED = 10_000
+_LONGEST_ID_CACHED = 256  # characters: a client may name groups of 32 KB that do not exist
 
 
 class GroupCoordinator:
@@ -94,9 +95,11 @@ class GroupCoordinator:
             count = self._offsets_topic.partition_count()
             if not count:
                 raise ApiError(ErrorCode.NOT_COORDINATOR)
-            if len(self._partition_of) >= KNOWN_GROUPS_CACHED:
-                self._partition_of.clear()
-            partition = self._partition_of[group_id] = partition_for(group_id, count)
+            partition = partition_for(group_id, count)
+            if len(group_id) <= _LONGEST_ID_CACHED:
+                if len(self._partition_of) >= KNOWN_GROUPS_CACHED:
+                    self._partition_of.clear()
+                self._partition_of[group_id] = partition
         return self._shards.get(partition) or self._open_shard(partition)
 
     def _open_shard(self, partition: int) -> Shard:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from broker.group.config import GroupConfig
@@ -27,6 +29,17 @@ def test_a_consumer_alone_is_stable(world: World) -> None:
     assert world.state() == "Stable"
     assert world.heartbeat(member, 1) is ErrorCode.NONE
     assert value(world.sync(member, 1)).assignment == b"all"
+
+
+def test_long_names_of_groups_that_do_not_exist_are_not_kept(world: World) -> None:
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            assert world.heartbeat("m", 1, group=f"{number}" + "g" * 30_000) is ErrorCode.UNKNOWN_MEMBER_ID
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 1_000_000
 
 
 class TestJoin:
