@@ -11,10 +11,11 @@ import contextlib
 import logging
 import mmap
 import socket
-from typing import TYPE_CHECKING, Any, Final
+import struct
+from typing import TYPE_CHECKING, Final, cast
 
 from broker.deferred import Deferred
-from broker.dispatch import Answer, Dispatcher, MalformedRequestError, Refusal
+from broker.dispatch import NOT_ALIKE, Answer, Dispatcher, MalformedRequestError, Refusal, Shape
 from broker.memory import SMALL_FRAME_BYTES
 from broker.reactor import CLOSED, READ, WRITE
 from broker.transport import Piece, Transport
@@ -28,6 +29,7 @@ logger = logging.getLogger("kwire.connection")
 # RDHUP tells of a peer that went away while its socket is not being read.
 _MUTED: Final = 0x2000
 _SIZE_BYTES: Final = 4
+_SIZE: Final = struct.Struct(">i")
 # A first read when the last frame was large: its bytes had better go straight into their own buffer.
 _SHORT_READ_BYTES: Final = 4096
 _READ_BUDGET_BYTES: Final = 2 * 1024 * 1024
@@ -46,7 +48,7 @@ class Connection:
     __slots__ = (
         "_backlog",
         "_blocked",
-        "_dispatcher",
+        "_dispatch",
         "_flush_pending",
         "_frame",
         "_frame_buffer",
@@ -55,11 +57,12 @@ class Connection:
         "_frame_size",
         "_held",
         "_host",
-        "_in_callback",
         "_interest",
         "_large_frames",
         "_out",
         "_out_bytes",
+        "_receive_into",
+        "_tls",
         "_transport",
         "_waiting",
         "closed",
@@ -75,14 +78,16 @@ class Connection:
     ) -> None:
         self._host = host
         self._transport = transport
-        self._dispatcher = dispatcher
+        self._receive_into = transport.receive_into
+        self._tls = context.secure
+        self._dispatch = dispatcher.dispatch
         self.context = context
         context.mute_for = self.mute_for
         self.sock: socket.socket = transport.sock
         self.fd = self.sock.fileno()
         self.closed = False
         self.idle_sweeps = 0
-        self.shape: Any = None  # what a route's shortcut remembers of the last request
+        self.shape: Shape | None = None
         self._backlog = b""  # received, not yet looked at
         self._frame_buffer: mmap.mmap | None = None  # of a frame that is still coming in
         self._frame: memoryview | None = None
@@ -93,7 +98,6 @@ class Connection:
         self._waiting = False
         self._blocked = False
         self._held = 0  # reasons not to read: no room in the byte pool, throttled by a quota
-        self._in_callback = False
         self._out: list[Piece] = []
         self._out_bytes = 0
         self._flush_pending = False
@@ -104,8 +108,10 @@ class Connection:
     def on_event(self, mask: int) -> None:
         """The reactor's callback."""
         self.idle_sweeps = 0
-        self._in_callback = True
         try:
+            if mask == READ and not (self._waiting or self._blocked or self._held):
+                self._read()
+                return
             if mask & WRITE:
                 self._on_writable()
             if self.closed:
@@ -124,8 +130,6 @@ class Connection:
         except Exception:
             logger.exception("%s: unexpected error, closing the connection", self.peer())
             self.close()
-        finally:
-            self._in_callback = False
 
     def peer(self) -> str:
         return f"{self.context.peer_host} ({self.context.listener})"
@@ -154,32 +158,45 @@ class Connection:
         host = self._host
         scratch = host.scratch
         backlog = self._backlog
-        have = len(backlog)
-        if have:
-            scratch[:have] = backlog
-            self._drop_backlog()
-        short = self._large_frames or host.backlog_bytes >= host.backlog_limit_bytes
-        view = scratch[have : have + _SHORT_READ_BYTES] if short else scratch[have:]
-        count = self._transport.receive_into(view)
-        if count <= 0:
-            if count == 0:
-                self.close()
+        if backlog or self._large_frames or host.backlog_bytes >= host.backlog_limit_bytes:
+            have = len(backlog)
+            if have:
+                scratch[:have] = backlog
+                self._drop_backlog()
+            short = self._large_frames or host.backlog_bytes >= host.backlog_limit_bytes
+            count = self._receive_into(scratch[have : have + _SHORT_READ_BYTES] if short else scratch[have:])
+            if count <= 0:
+                if count == 0:
+                    self.close()
+                else:
+                    self._keep_backlog(backlog)
+                return
+            self._take(scratch, have + count)
+        else:
+            count = self._receive_into(scratch)
+            if count <= 0:
+                if count == 0:
+                    self.close()
+                return
+            if count > _SIZE_BYTES and _SIZE.unpack_from(scratch)[0] == count - _SIZE_BYTES <= host.max_request_bytes:
+                # One whole request and nothing else: what a client sends that waits for its answers.
+                self._handle(scratch[_SIZE_BYTES:count])
+                if not self._tls:
+                    return
             else:
-                self._keep_backlog(backlog)
-            return
-        self._take(scratch, have + count)
+                self._take(scratch, count)
         if not self.closed and not self._waiting and not self._blocked and not self._held:
             if self._frame is not None:
                 self._read_frame()
-            elif self._transport.has_buffered_input():
-                self._host.reactor.call_soon(self._continue)
+            elif self._tls and self._transport.has_buffered_input():
+                host.reactor.call_soon(self._continue)
 
     def _take(self, view: memoryview, end: int) -> None:
         """Handle the frames in `view[:end]`; keep what is left over."""
         position = 0
         max_bytes = self._host.max_request_bytes
         while end - position >= _SIZE_BYTES:
-            size = int.from_bytes(view[position : position + _SIZE_BYTES], "big", signed=True)
+            (size,) = _SIZE.unpack_from(view, position)
             if size < 0 or size > max_bytes:
                 raise MalformedRequestError(
                     f"frame size {size} is not between 0 and {max_bytes} (socket.request.max.bytes)"
@@ -280,7 +297,6 @@ class Connection:
         """Go on after a wait: first with what was received before, then with the socket."""
         if self.closed or self._waiting or self._blocked or self._held:
             return
-        self._in_callback = True
         try:
             if self._frame is None and self._backlog:
                 backlog = self._backlog
@@ -299,8 +315,6 @@ class Connection:
         except Exception:
             logger.exception("%s: unexpected error, closing the connection", self.peer())
             self.close()
-        finally:
-            self._in_callback = False
 
     # -- requests and answers
 
@@ -310,14 +324,25 @@ class Connection:
             self._large_frames = False
         if len(frame) > _LONG_WORK_BYTES:
             self._host.reactor.flush_now()
-        answer = self._dispatcher.dispatch(frame, self)
-        if isinstance(answer, Deferred):
-            if not answer.done:
-                self._waiting = True
-                answer.add_callback(self._answered)
-                return False
-            answer = answer.result()
-        self._queue(answer)
+        shape = self.shape
+        answer = NOT_ALIKE if shape is None else shape.handle(frame)
+        if answer is NOT_ALIKE:
+            answer = self._dispatch(frame, self)
+        if type(answer) is bytes:
+            # What nearly every request comes to.
+            self._out.append(answer)
+            self._out_bytes += len(answer)
+            if not self._flush_pending:
+                self._flush_pending = True
+                self._host.reactor.flush_later(self._flush)
+        else:
+            if isinstance(answer, Deferred):
+                if not answer.done:
+                    self._waiting = True
+                    answer.add_callback(self._answered)
+                    return False
+                answer = answer.result()
+            self._queue(cast("Answer", answer))
         if self._out_bytes > _FLUSH_ABOVE_BYTES:
             self._flush_answers()
         return not (self._blocked or self._held or self.closed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from attrs import define, evolve
 
@@ -47,16 +47,18 @@ HandlerResult = Any
 Handler = Callable[[Any, RequestContext], HandlerResult]
 
 
-class Shortcut(Protocol):
-    """A route's own way for requests that repeat, tried before the ordinary one."""
+class Shape(Protocol):
+    """What a connection keeps of its last request, to take the next one of the same kind a short way."""
 
-    def handle(
-        self, frame: memoryview, connection: Connection, bound: BoundRoute
-    ) -> Answer | Deferred[Answer] | NotAlike:
+    def handle(self, frame: memoryview) -> Answer | Deferred[Answer] | NotAlike:
         """The answer, or NOT_ALIKE: nothing was done, the request goes the ordinary way."""
 
+
+class Shortcut(Protocol):
+    """A route's way of learning shapes."""
+
     def learn(self, frame: memoryview, connection: Connection, bound: BoundRoute, request: Any) -> None:
-        """A request went the ordinary way and was taken."""
+        """A request went the ordinary way: set `connection.shape` where it has one."""
 
 
 class NotAlike:
@@ -120,11 +122,6 @@ class Dispatcher:
         bound = self._table.get((api_key << 16) + api_version)
         if bound is None:
             bound = self._bind(api_key, api_version)
-        shortcut = bound.shortcut
-        if shortcut is not None:
-            quick = shortcut.handle(frame, connection, bound)
-            if quick is not NOT_ALIKE:
-                return cast("Answer | Deferred[Answer]", quick)
         offset = 10
         client_id: str | None = None
         try:
@@ -144,6 +141,7 @@ class Dispatcher:
             raise MalformedRequestError(f"cannot read a {name} request of version {api_version}: {error}") from None
         context = RequestContext(connection.context, bound.api_key, bound.api_version, correlation_id, client_id)
         outcome = bound.call(request, context)
+        shortcut = bound.shortcut
         if shortcut is not None:
             shortcut.learn(frame, connection, bound, request)
         if isinstance(outcome, Coroutine):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _CORRELATION_END: Final = 8
 _INDEX: Final = struct.Struct(">i")
+_KEY: Final = struct.Struct(">hh")
 _FLEXIBLE_TAIL: Final = b"\x00\x00\x00"
 _FLEXIBLE_FROM: Final = 9
 _LOG_START_FROM: Final = 5
@@ -52,12 +53,14 @@ class ProduceShape:
         "_flexible",
         "_generation",
         "_head",
+        "_key",
         "_partitions",
         "_prefix",
         "_prefix_end",
         "_tail",
         "_topic_id",
         "_topic_name",
+        "_version",
         "_with_log_start",
     )
 
@@ -67,6 +70,7 @@ class ProduceShape:
         topic = request.topic_data[0]
         version = bound.api_version
         self._bound = bound
+        self._key = _KEY.pack(bound.api_key, version)
         self._partitions = partitions
         self._generation = partitions.generation
         self._by_index: dict[int, Partition] = {}
@@ -74,6 +78,7 @@ class ProduceShape:
         self._prefix_end = _CORRELATION_END + len(prefix)
         self._flexible = flexible
         self._acks = request.acks
+        self._version = version
         self._topic_name = topic.name
         self._topic_id = topic.topic_id
         self._with_log_start = version >= _LOG_START_FROM
@@ -90,10 +95,10 @@ class ProduceShape:
         topic = TopicProduceResponse(name=self._topic_name, topic_id=self._topic_id, partition_responses=[answer])
         return ProduceResponse(responses=[topic])
 
-    def handle(self, frame: memoryview, bound: BoundRoute) -> Answer | Deferred[Answer] | NotAlike:
-        """Append and answer, or say that the request is of another shape."""
+    def handle(self, frame: memoryview) -> Answer | Deferred[Answer] | NotAlike:
+        """Append and answer, or say that the request is of another shape (and nothing was done)."""
         end = self._prefix_end
-        if bound is not self._bound or frame[_CORRELATION_END:end] != self._prefix:
+        if frame[_CORRELATION_END:end] != self._prefix or frame[:4] != self._key:
             return NOT_ALIKE
         total = len(frame)
         if total < end + 10:
@@ -124,7 +129,7 @@ class ProduceShape:
             if start + size != total:
                 return NOT_ALIKE
         records = frame[start : start + size]
-        if not is_one_batch(records, bound.api_version) or records[_ATTRIBUTES_LOW_BYTE] & _TRANSACTIONAL_BIT:
+        if not is_one_batch(records, self._version) or records[_ATTRIBUTES_LOW_BYTE] & _TRANSACTIONAL_BIT:
             return NOT_ALIKE
         try:
             info = partition.append(records)
@@ -205,13 +210,6 @@ class ProduceShortcut:
 
     def __init__(self, partitions: Partitions) -> None:
         self._partitions = partitions
-
-    def handle(
-        self, frame: memoryview, connection: Connection, bound: BoundRoute
-    ) -> Answer | Deferred[Answer] | NotAlike:
-        """Try the connection's shape."""
-        shape = connection.shape
-        return NOT_ALIKE if shape is None else shape.handle(frame, bound)
 
     def learn(self, frame: memoryview, connection: Connection, bound: BoundRoute, request: ProduceRequest) -> None:
         """Keep the shape of a request, when it has one."""
