@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import time
 from pathlib import Path
@@ -73,6 +74,22 @@ def _machine_busy_seconds() -> float:
     fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
     user, nice, system, _idle, _iowait, irq, softirq, steal = fields[:8]
     return (user + nice + system + irq + softirq + steal) / _TICKS_PER_SECOND
+
+
+def touch_free_memory(wanted_mb: int) -> None:
+    """Make that much free memory really there.
+
+    The host of a virtual machine may have taken free pages back; giving them again costs up to 3 s of the writer's CPU
+    time per GB of new page cache, whatever the broker. They stay for some seconds.
+    """
+    available_kib = next(
+        int(line.split()[1])
+        for line in Path("/proc/meminfo").read_text().splitlines()
+        if line.startswith("MemAvailable")
+    )
+    size_mb = min(wanted_mb, available_kib // 1024 // 3)
+    if size_mb > 0:
+        mmap.mmap(-1, size_mb << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
 
 
 def memory_mb(pid: int, what: str = "Rss") -> float:

@@ -308,13 +308,13 @@ def _latency(title: str, p50: float | None = None, p99: float | None = None) -> 
 
 
 ROWS = (
-    Row("produce_1k", (_rate("produce 1 KB", 1.8), _cpu("produce 1 KB", 0.4)), produce(1024, 800_000)),
+    Row("produce_1k", (_rate("produce 1 KB", 1.8), _cpu("produce 1 KB", 0.4)), produce(1024, 600_000)),
     Row(
         "produce_100b",
         (_rate("produce 100 B", 1.0, "krec/s", "krec_per_s"), _cpu("produce 100 B")),
         produce(100, 3_000_000),
     ),
-    Row("produce_lz4", (_rate("produce 1 KB lz4", 0.9), _cpu("produce 1 KB lz4")), produce(1024, 800_000, codec="lz4")),
+    Row("produce_lz4", (_rate("produce 1 KB lz4", 0.9), _cpu("produce 1 KB lz4")), produce(1024, 600_000, codec="lz4")),
     Row("consume_1k", (_rate("consume 1 KB", 0.9), _cpu("consume 1 KB")), consume(1024, 800_000)),
     Row("one_at_a_time", _latency("one record at a time, acks=all", p50=1.1), one_by_one("one", 10_000)),
     Row("end_to_end", _latency("produce to consume", p99=0.7), one_by_one("through", 5_000)),

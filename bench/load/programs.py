@@ -21,10 +21,12 @@ from typing import Any
 
 import confluent_kafka
 
+from bench import process
 from bench.targets import ROOT, Target
 
 HERE = Path(__file__).resolve().parent
 CACHE = ROOT / ".cache" / "bench"
+_TOUCHED_MB = 2000
 
 
 def program(name: str) -> list[str]:
@@ -181,4 +183,6 @@ def rdkafka(
         command = [*program("rdkafka_load"), str(librdkafka()), mode, topic, str(partitions), str(count)]
         command += [str(warmup), file.name, str(len(values[0]))]
         with _generator([*command, *(f"{key}={value}" for key, value in given.items())], target) as made:
+            if mode in ("produce", "flood"):
+                process.touch_free_memory(max(2 * count * len(values[0]) // 1_000_000, _TOUCHED_MB))
             yield made
