@@ -156,13 +156,13 @@ def _run_until_stopped(config: BrokerConfig, options: ServeOptions) -> None:
         gc.enable()
         if options.ready_file is not None:
             write_ready_file(options.ready_file, addresses)
+        log.info("listening on %s", ", ".join(map(str, addresses)))
         for line in start_lines(config.node_id):
             log.info(line)
 
     async def main() -> None:
         if options.ready_file is not None:
-            # One that a killed broker left would say that this one is ready.
-            options.ready_file.unlink(missing_ok=True)
+            prepare_ready_file(options.ready_file)
         stop = trio.Event()
         with _stop_on_signals(stop, trio.lowlevel.current_trio_token(), options):
             await serve(config, on_ready=on_ready, stop=stop)
@@ -203,11 +203,29 @@ def _stop_on_signals(stop: trio.Event, token: trio.lowlevel.TrioToken, options: 
             signal.signal(number, handler)
 
 
+def prepare_ready_file(path: Path) -> None:
+    """Remove one that a killed broker left: it would say that this one is ready.
+
+    Raises StartError when no file can be written there: who waits for it would wait for ever.
+    """
+    partial = _partial(path)
+    try:
+        path.unlink(missing_ok=True)
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise StartError(f"cannot write the ready file {path}: {error.strerror}") from None
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
+
+
 def write_ready_file(path: Path, addresses: Sequence[Address]) -> None:
     """Write `host:port` of the first listener and a newline; whoever reads sees all of it or no file."""
     first = addresses[0]
     host = f"[{first.host}]" if ":" in first.host else first.host
-    partial = path.with_name(path.name + ".partial")
+    partial = _partial(path)
     partial.write_text(f"{host}:{first.port}\n", encoding="ascii")
     os.replace(partial, path)
 

@@ -47,6 +47,20 @@ def test_a_ready_file_of_a_killed_broker_is_gone_before_the_next_is_ready(start:
     assert not stale.exists()
 
 
+def test_a_ready_file_that_cannot_be_written_is_said_before_anything_is_made(start: Start, tmp_path: Path) -> None:
+    serve = start("--port", "0", "--ready-file", str(tmp_path / "nowhere" / "ready"))
+    assert serve.wait() == 1
+    assert serve.output == f"kwire: cannot write the ready file {tmp_path}/nowhere/ready: No such file or directory\n"
+    assert not (serve.directory / "kwire-data").exists()
+
+
+def test_a_start_says_where_it_listens(start: Start) -> None:
+    serve = start("--port", "0", "--ephemeral")
+    serve.read_until(STARTED)
+    assert f"listening on PLAINTEXT://127.0.0.1:{serve.port} " in serve.output
+    assert serve.stop() == 0
+
+
 def test_ctrl_c_stops_cleanly(start: Start) -> None:
     serve = start("--port", "0")
     serve.read_until(STARTED)
