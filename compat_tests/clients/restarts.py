@@ -53,6 +53,7 @@ class KafkaPython:
 
     def read(self, endpoint: Endpoint, topic: str, group: str, seen: list[int], going: Callable[[], bool]) -> None:
         from kafka import KafkaConsumer
+        from kafka.errors import KafkaConnectionError
 
         consumer = KafkaConsumer(
             bootstrap_servers=endpoint.bootstrap,
@@ -67,7 +68,11 @@ class KafkaPython:
             time.sleep(0.01)
         consumer.subscribe([topic])
         while going():
-            for records in consumer.poll(timeout_ms=100).values():
+            try:
+                batches = consumer.poll(timeout_ms=500)
+            except KafkaConnectionError:  # kafka-python leaves it to its user to try again
+                continue
+            for records in batches.values():
                 seen.extend(int(r.value) for r in records)
         consumer.close(autocommit=False)
 

@@ -365,8 +365,10 @@ def test_crash(restartable_broker: OwnBroker, topic: str, group: str) -> None:
     with consumer(endpoint, topic, group_id=group) as survivor:
         settle(survivor)
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as victim:
-            until(lambda: share(survivor), lambda s: len(s) == 2, "the other member's arrival")
-            victim.kill()
+            try:
+                until(lambda: share(survivor), lambda s: len(s) == 2, "the other member's arrival")
+            finally:
+                victim.kill()
         assert settle(survivor) == [{0, 1, 2, 3}]
 
 

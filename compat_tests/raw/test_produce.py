@@ -399,3 +399,22 @@ def test_transactional_batch_without_transactional_id(wire: Wire, existing: str)
     data = batch(attributes=0x10, producer_id=wire.producer_id(), producer_epoch=0, base_sequence=0)
     answer = wire.ask("Produce", 9, **wire.produce_fields(existing, data))
     assert answer.responses[0].partition_responses[0].error_code == 53
+
+
+def test_transactional_batch_of_a_transaction_nobody_knows(wire: Wire, broker: Broker, existing: str) -> None:
+    """Refused, and readers of committed records are not held up by it."""
+    data = batch(attributes=0x10, producer_id=wire.producer_id(), producer_epoch=0, base_sequence=0)
+    got = wire.produce(existing, data, transactional_id="nobody-knows")
+    if expected("Produce of a transactional batch", broker.kind).startswith("TRANSACTIONAL_ID"):
+        assert got.error_code == 53
+    else:
+        assert got.error_code != 0
+    assert wire.produce(existing).error_code == 0
+    committed = wire.ask(
+        "ListOffsets",
+        7,
+        replica_id=-1,
+        isolation_level=1,
+        topics=[{"name": existing, "partitions": [{"partition_index": 0, "timestamp": -1}]}],
+    )
+    assert committed.topics[0].partitions[0].offset == wire.start_and_end(existing)[1]
