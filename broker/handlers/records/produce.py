@@ -104,8 +104,11 @@ def _append(
     if records is None or not is_one_batch(records, api_version):
         validate_produce(api_version, records)
         assert records is not None
-    if request.transactional_id is None and _is_transactional(records):
-        raise ApiError(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+    if _is_transactional(records):
+        # Without a transaction coordinator nothing would ever end it, and readers of committed records would wait at
+        # its first offset for ever.
+        message = None if request.transactional_id is None else "This broker does not support transactions yet."
+        raise ApiError(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, message)
     info = partition.append(records)
     answer.base_offset = info.first_offset
     answer.log_append_time_ms = info.log_append_time_ms
