@@ -24,6 +24,7 @@ run: $(STAMPS)/run
 	@$(BIN)/python -m kwire serve $(ARGS)
 
 test: $(STAMPS)/test
+	@$(BIN)/python -m tools.kafka_jars
 	$(BIN)/python -m pytest $(T) -n $(JOBS) $(LONG_FLAG) $(ARGS)
 
 check: $(STAMPS)/check

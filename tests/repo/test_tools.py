@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 from broker.cli.main import cli
 from broker.config.broker_config import BASE_SETTINGS
 from broker.config.definitions import BROKER_DEFAULTS, ConfigDefinition, broker_definitions
-from tools import check_clock, coverage
+from tools import check_clock, coverage, kafka_jars
 
 ROOT = Path(__file__).parents[2]
 
@@ -124,3 +125,27 @@ def test_the_readme_names_options_that_there_are() -> None:
     targets = (ROOT / "Makefile").read_text()
     for target in re.findall(r"`?make ([a-z]+)`?", readme):
         assert f"\n{target}:" in targets
+
+
+def test_missing_jars_are_fetched_once(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def maven(command: Sequence[str]) -> int:
+        asked.append(command[3])
+        folder = Path(command[-1].partition("=")[2])
+        folder.mkdir()
+        for name in ("kafka_2.13-4.3.1.jar", "kafka-clients-3.9.1.jar"):
+            (folder / name).touch()
+        return 0
+
+    assert kafka_jars.fetch(tmp_path, lambda name: name, maven) is None
+    assert asked == ["dependency:copy-dependencies", "dependency:copy"]
+    assert kafka_jars.fetch(tmp_path, lambda name: None, maven) is None
+    assert len(asked) == 2
+
+
+def test_jars_that_cannot_be_fetched_are_named(tmp_path: Path) -> None:
+    assert "no java in PATH" in str(kafka_jars.fetch(tmp_path, lambda name: None, lambda command: 0))
+    without_maven = kafka_jars.fetch(tmp_path, {"java": "/bin/java"}.get, lambda command: 0)
+    assert "no mvn in PATH" in str(without_maven)
+    assert "Maven could not" in str(kafka_jars.fetch(tmp_path, lambda name: name, lambda command: 1))
