@@ -89,6 +89,18 @@ def java(
 
 
 @pytest.fixture
+def java_unchecked(
+    jvm: Jvm, broker: Broker, fresh_name: Callable[[str], str], request: pytest.FixtureRequest
+) -> Iterator[Java]:
+    """Clients of the shared broker where it is known to differ from Kafka: what they log is not checked."""
+    jvm.call("log.mark", text=request.node.nodeid)
+    made = Java(jvm, broker.plain, fresh_name)
+    yield made
+    made.close()
+    jvm.call("log.take")
+
+
+@pytest.fixture
 def java_restartable(
     jvm: Jvm, restartable_broker: OwnBroker, fresh_name: Callable[[str], str], request: pytest.FixtureRequest
 ) -> Iterator[Java]:

@@ -173,7 +173,7 @@ def test_group_configs_and_resources(java: Java) -> None:
     assert "BROKER:1" in resources
 
 
-@pytest.mark.capability("admin: offsets")
+@pytest.mark.capability("admin: list offsets")
 def test_offsets_of_every_kind(java: Java) -> None:
     topic = java.create_topic()
     producer = java.producer(linger_ms="0")
@@ -236,7 +236,7 @@ def test_log_directories(java: Java) -> None:
     assert directory["sizes"][f"{topic}:0"] >= 1000
 
 
-@pytest.mark.capability("admin: leaders and reassignment")
+@pytest.mark.capability("admin: leaders and reassignments")
 def test_leaders_and_reassignment(java: Java) -> None:
     topic = java.create_topic()
     elected = java.admin("elect_leaders", type="PREFERRED", partitions=[(topic, 0)])

@@ -25,7 +25,7 @@ def filled(java: Java) -> str:
     return topic
 
 
-@pytest.mark.capability("consume: positions")
+@pytest.mark.capability("consume: from any position")
 def test_seek(java: Java, filled: str) -> None:
     consumer = java.consumer()
     consumer.assign((filled, 0))
@@ -40,7 +40,7 @@ def test_seek(java: Java, filled: str) -> None:
     assert consumer.values(1, timeout_ms=300) == []
 
 
-@pytest.mark.capability("consume: positions")
+@pytest.mark.capability("consume: from any position")
 @pytest.mark.parametrize("offset", [3, 15, 27])
 def test_seek_into_a_batch(java: Java, filled: str, offset: int) -> None:
     consumer = java.consumer(max_poll_records="1")
@@ -49,7 +49,7 @@ def test_seek_into_a_batch(java: Java, filled: str, offset: int) -> None:
     assert consumer.values(1) == [str(offset)]
 
 
-@pytest.mark.capability("consume: positions")
+@pytest.mark.capability("consume: from any position")
 def test_out_of_range_resets(java: Java, filled: str) -> None:
     for reset, expected in (("earliest", "0"), ("none", None)):
         consumer = java.consumer(auto_offset_reset=reset)
@@ -103,7 +103,7 @@ def test_pause(java: Java) -> None:
     assert consumer.values(2) == ["a0", "a1"]
 
 
-@pytest.mark.capability("consume: wakeup")
+@pytest.mark.capability("consume: wake-up")
 def test_wakeup_ends_a_long_poll(java: Java) -> None:
     topic = java.create_topic()
     consumer = java.consumer(fetch_max_wait_ms="1000")

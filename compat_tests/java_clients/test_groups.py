@@ -37,7 +37,7 @@ def stop_polling(consumers: list[Consumer], futures: list["Future[Any]"]) -> lis
     return [future.result(20) for future in futures]
 
 
-@pytest.mark.capability("groups: join and leave")
+@pytest.mark.capability("group: join and leave")
 @pytest.mark.parametrize("assignor", ASSIGNORS, ids=["range", "roundrobin", "sticky"])
 def test_two_members_share(java: Java, assignor: str) -> None:
     topic, group = java.create_topic(partitions=4), java.fresh_name("group")
@@ -57,7 +57,7 @@ def test_two_members_share(java: Java, assignor: str) -> None:
     assert [event[0] for event in first.do("events")] == ["assigned", "revoked", "assigned", "revoked", "assigned"]
 
 
-@pytest.mark.capability("groups: cooperative")
+@pytest.mark.capability("group: cooperative rebalance")
 def test_cooperative_members_keep_what_they_have(java: Java) -> None:
     topic, group = java.create_topic(partitions=4), java.fresh_name("group")
     first = java.consumer(group, partition_assignment_strategy=COOPERATIVE, **QUICK)
@@ -72,7 +72,7 @@ def test_cooperative_members_keep_what_they_have(java: Java) -> None:
     first.wait_for_assignment(4)
 
 
-@pytest.mark.capability("groups: cooperative")
+@pytest.mark.capability("group: cooperative rebalance")
 def test_change_from_eager_to_cooperative(java: Java) -> None:
     topic, group = java.create_topic(partitions=2), java.fresh_name("group")
     both = f"{COOPERATIVE},{ASSIGNORS[0]}"
@@ -89,7 +89,7 @@ def test_change_from_eager_to_cooperative(java: Java) -> None:
     assert java.admin("describe_groups", groups=[group])[group]["assignor"] == "cooperative-sticky"
 
 
-@pytest.mark.capability("groups: assignors")
+@pytest.mark.capability("group: assignors")
 def test_no_common_assignor(java: Java) -> None:
     topic, group = java.create_topic(partitions=2), java.fresh_name("group")
     first = java.consumer(group, partition_assignment_strategy=ASSIGNORS[0], **QUICK)
@@ -102,7 +102,7 @@ def test_no_common_assignor(java: Java) -> None:
     assert caught.value.kind == "InconsistentGroupProtocolException"
 
 
-@pytest.mark.capability("groups: static members")
+@pytest.mark.capability("group: static member")
 @pytest.mark.parametrize("assignor", [ASSIGNORS[0], COOPERATIVE], ids=["range", "cooperative"])
 def test_static_member_comes_back_without_a_rebalance(java: Java, assignor: str) -> None:
     topic, group = java.create_topic(partitions=4), java.fresh_name("group")
@@ -125,7 +125,7 @@ def test_static_member_comes_back_without_a_rebalance(java: Java, assignor: str)
     assert sorted(member["instance_id"] for member in members) == ["one", "two"]
 
 
-@pytest.mark.capability("groups: static members")
+@pytest.mark.capability("group: static member")
 def test_second_client_with_the_same_instance_fences_the_first(java: Java) -> None:
     topic, group = java.create_topic(), java.fresh_name("group")
     first = java.consumer(group, group_instance_id="same", **QUICK)
@@ -139,7 +139,7 @@ def test_second_client_with_the_same_instance_fences_the_first(java: Java) -> No
     assert caught.value.kind == "FencedInstanceIdException"
 
 
-@pytest.mark.capability("groups: static members")
+@pytest.mark.capability("group: static member")
 def test_admin_removes_a_static_member(java: Java) -> None:
     topic, group = java.create_topic(partitions=2), java.fresh_name("group")
     first = java.consumer(group, group_instance_id="stays", **QUICK)
@@ -152,7 +152,7 @@ def test_admin_removes_a_static_member(java: Java) -> None:
     first.wait_for_assignment(2)
 
 
-@pytest.mark.capability("groups: crashes")
+@pytest.mark.capability("group: crash of a member")
 def test_silent_member_is_replaced(java: Java) -> None:
     topic, group = java.create_topic(partitions=2), java.fresh_name("group")
     silent = java.consumer(group, max_poll_interval_ms="1000", session_timeout_ms="6000", heartbeat_interval_ms="300")
@@ -164,7 +164,7 @@ def test_silent_member_is_replaced(java: Java) -> None:
     assert len(java.admin("describe_groups", groups=[group])[group]["members"]) == 1
 
 
-@pytest.mark.capability("groups: subscriptions")
+@pytest.mark.capability("consume: subscriptions")
 def test_pattern_subscription(java: Java) -> None:
     stem, group = java.fresh_name("pattern"), java.fresh_name("group")
     topics = [java.create_topic(f"{stem}-{letter}") for letter in "ab"]
@@ -176,7 +176,7 @@ def test_pattern_subscription(java: Java) -> None:
     assert sorted(topic for topic, _ in consumer.do("assignment")) == sorted(topics)
 
 
-@pytest.mark.capability("groups: subscriptions")
+@pytest.mark.capability("consume: subscriptions")
 def test_new_partitions_are_taken_up(java: Java) -> None:
     topic, group = java.create_topic(partitions=1), java.fresh_name("group")
     consumer = java.consumer(group, metadata_max_age_ms="300", **QUICK)
@@ -186,7 +186,7 @@ def test_new_partitions_are_taken_up(java: Java) -> None:
     consumer.wait_for_assignment(3)
 
 
-@pytest.mark.capability("groups: commits")
+@pytest.mark.capability("offsets: commit, resume, lag")
 def test_commits(java: Java) -> None:
     topic, group = java.create_topic(partitions=2), java.fresh_name("group")
     java.producer().send_values(topic, *"abcdef", partition=0)
@@ -208,7 +208,7 @@ def test_commits(java: Java) -> None:
     }
 
 
-@pytest.mark.capability("groups: commits")
+@pytest.mark.capability("offsets: commit, resume, lag")
 def test_automatic_commit_on_close(java: Java) -> None:
     topic, group = java.create_topic(), java.fresh_name("group")
     java.producer().send_values(topic, "a", "b", "c")
@@ -219,7 +219,7 @@ def test_automatic_commit_on_close(java: Java) -> None:
     assert java.admin("group_offsets", group=group)[f"{topic}:0"]["offset"] == 3
 
 
-@pytest.mark.capability("groups: commits")
+@pytest.mark.capability("offsets: commit, resume, lag")
 def test_commit_without_membership(java: Java) -> None:
     topic, group = java.create_topic(), java.fresh_name("group")
     alone = java.consumer(group)
@@ -236,7 +236,7 @@ def test_commit_without_membership(java: Java) -> None:
     assert caught.value.kind in ("CommitFailedException", "UnknownMemberIdException")
 
 
-@pytest.mark.capability("groups: administration")
+@pytest.mark.capability("admin: groups and offsets")
 def test_group_administration(java: Java) -> None:
     topic, group = java.create_topic(partitions=2), java.fresh_name("group")
     java.producer().send_values(topic, "a", "b", partition=0)
@@ -269,7 +269,7 @@ def test_group_administration(java: Java) -> None:
     assert java.admin("describe_groups", groups=[missing])[missing]["error"]["class"] == "GroupIdNotFoundException"
 
 
-@pytest.mark.capability("groups: administration")
+@pytest.mark.capability("admin: groups and offsets")
 def test_all_members_removed(java: Java) -> None:
     topic, group = java.create_topic(partitions=2), java.fresh_name("group")
     consumer = java.consumer(group, **QUICK)
@@ -282,7 +282,7 @@ def test_all_members_removed(java: Java) -> None:
     assert [event[0] for event in consumer.do("events")][:2] == ["lost", "assigned"]
 
 
-@pytest.mark.capability("groups: under load")
+@pytest.mark.capability("group: many members under load")
 def test_nothing_is_missed_over_rebalances(java: Java) -> None:
     topic, group = java.create_topic(partitions=4), java.fresh_name("group")
     settings = {"partition_assignment_strategy": COOPERATIVE, "enable_auto_commit": "true", **QUICK}

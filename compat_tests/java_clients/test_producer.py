@@ -47,7 +47,7 @@ def test_codec_of_the_topic(java: Java, codec: str) -> None:
     assert len(consumer.values(500)) == 500
 
 
-@pytest.mark.capability("produce: keys, headers, timestamps")
+@pytest.mark.capability("produce: keys, nulls, headers, timestamps")
 def test_everything_of_a_record_comes_back(java: Java) -> None:
     topic = java.create_topic(partitions=2)
     producer = java.producer()
@@ -64,7 +64,7 @@ def test_everything_of_a_record_comes_back(java: Java) -> None:
     assert (second["key"], second["value"], second["headers"]) == (None, None, [])
 
 
-@pytest.mark.capability("produce: keys, headers, timestamps")
+@pytest.mark.capability("produce: keys, nulls, headers, timestamps")
 def test_log_append_time(java: Java) -> None:
     topic = java.create_topic(message_timestamp_type="LogAppendTime")
     before = time.time() * 1000

@@ -12,7 +12,7 @@ COUNT = 3000
 QUICK = {"reconnect_backoff_ms": "50", "reconnect_backoff_max_ms": "200", "retry_backoff_max_ms": "200"}
 
 
-@pytest.mark.capability("broker killed under an idempotent producer")
+@pytest.mark.capability("restart: kill -9 under an idempotent producer")
 def test_nothing_lost_or_twice_when_the_broker_is_killed(java_restartable: Java, restartable_broker: OwnBroker) -> None:
     java = java_restartable
     topic = java.create_topic(partitions=2)
@@ -30,7 +30,7 @@ def test_nothing_lost_or_twice_when_the_broker_is_killed(java_restartable: Java,
     assert reader.values(1, timeout_ms=300) == []
 
 
-@pytest.mark.capability("broker restarted under a group")
+@pytest.mark.capability("restart: stopped and started under running clients")
 def test_group_goes_on_after_a_restart(java_restartable: Java, restartable_broker: OwnBroker) -> None:
     java = java_restartable
     topic, group = java.create_topic(partitions=2), java.fresh_name("group")

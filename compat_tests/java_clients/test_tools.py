@@ -256,6 +256,21 @@ def test_dump_log_reads_what_was_written(java: Java, broker: Broker) -> None:
     assert f'"group":"{group}","topic":"{topic}","partition":0' in decoded
 
 
+@pytest.mark.capability("TLS")
+def test_tools_over_tls(java_tls: Java, tmp_path: Path) -> None:
+    topic, group = java_tls.create_topic("tool"), java_tls.fresh_name("group")
+    config = tmp_path / "client.properties"
+    config.write_text("".join(f"{key}={value}\n" for key, value in java_tls.security.items()))
+    server = ("--bootstrap-server", java_tls.bootstrap, "--command-config", str(config))
+    assert topic in java_tls.tool("TopicCommand", *server, "--list").out.split()
+    java_tls.tool("ConsoleProducer", *server, "--topic", topic, stdin="over\nTLS\n")
+    consume = ("--topic", topic, "--group", group, "--from-beginning", "--max-messages", "2")
+    consumed = java_tls.tool("org.apache.kafka.tools.consumer.ConsoleConsumer", *server, *consume)
+    assert consumed.out.split() == ["over", "TLS"]
+    offsets = java_tls.tool("GetOffsetShell", *server, "--topic", topic)
+    assert offsets.out.split() == [f"{topic}:0:2"]
+
+
 @pytest.mark.capability("what is off")
 def test_tools_for_what_is_off(java: Java) -> None:
     acls = java.tool("AclCommand", "--bootstrap-server", java.bootstrap, "--list", check=False)
