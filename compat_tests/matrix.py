@@ -12,10 +12,12 @@ import pytest
 from attrs import define, field
 
 HERE = Path(__file__).resolve().parent
+RAW = "raw frames"
 DATA = HERE / "data" / "matrix.json"
 DOCUMENT = HERE.parent / "docs" / "COMPATIBILITY.md"
 
 Table = dict[str, dict[str, dict[str, dict[str, int]]]]  # target -> client -> capability -> outcome -> count
+OVER_TLS = "over TLS"
 
 
 def client_of(item: pytest.Item) -> str:
@@ -24,35 +26,43 @@ def client_of(item: pytest.Item) -> str:
     if marker is not None:
         return str(marker.args[0])
     if item.path.parent.name == "raw":
-        return "raw frames"
+        return RAW
     return item.path.stem.removeprefix("test_").replace("_", "-")
 
 
-def capability_of(item: pytest.Item) -> str:
+def capabilities_of(item: pytest.Item) -> list[str]:
+    """The rows a test counts in: its ``capability`` marker's, and what runs over TLS in one of its own too."""
     marker = item.get_closest_marker("capability")
     if marker is not None:
-        return str(marker.args[0])
-    if item.path.parent.name == "raw":
-        return "edges: " + item.path.stem.removeprefix("test_").replace("_", " ")
-    return "other"
+        rows = [str(marker.args[0])]
+    elif item.path.parent.name == "raw":
+        rows = [item.path.stem.removeprefix("test_").replace("_", " ")]
+    else:
+        rows = ["other"]
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None and callspec.params.get("any_endpoint") == "tls":
+        rows.append(OVER_TLS)
+    return rows
 
 
 @define
 class Results:
-    """Outcomes of the running session."""
+    """Outcomes of the running session. A test may name its own (``record_property("matrix", "refused by name")``)."""
 
     _outcomes: dict[tuple[str, str], dict[str, str]] = field(factory=lambda: defaultdict(dict))
 
     def add(self, item: pytest.Item, report: pytest.TestReport) -> None:
         if HERE not in item.path.parents:
             return
-        tests = self._outcomes[client_of(item), capability_of(item)]
-        if report.failed:
-            tests[item.nodeid] = "failed"
-        elif report.skipped:
-            tests.setdefault(item.nodeid, "skipped")
-        elif report.when == "call":
-            tests.setdefault(item.nodeid, "passed")
+        for capability in capabilities_of(item):
+            tests = self._outcomes[client_of(item), capability]
+            if report.failed:
+                tests[item.nodeid] = "failed"
+            elif report.skipped:
+                tests.setdefault(item.nodeid, "skipped")
+            elif report.when == "call":
+                named = dict(report.user_properties).get("matrix", "passed")
+                tests.setdefault(item.nodeid, str(named))
 
     def write(self, target: str) -> None:
         """Merge into the data file and write the document."""
@@ -74,35 +84,41 @@ def _cell(counts: dict[str, int] | None) -> str:
     failed, passed, skipped = (counts.get(k, 0) for k in ("failed", "passed", "skipped"))
     if failed:
         return f"**{failed} of {failed + passed} fail**"
+    named = [outcome for outcome in counts if outcome not in ("failed", "passed", "skipped")]
+    if named:
+        return ", ".join(named)
     if passed:
-        return f"yes ({passed})"
-    return f"skipped ({skipped})" if skipped else ""
+        return str(passed)
+    return f"skipped: {skipped}" if skipped else ""
+
+
+def _lines(clients: dict[str, dict[str, dict[str, int]]], names: list[str]) -> list[str]:
+    """One table: capabilities down, the clients of ``names`` across."""
+    if not names:
+        return []
+    lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for capability in sorted({c for name in names for c in clients[name]}):
+        cells = " | ".join(_cell(clients[name].get(capability)) for name in names)
+        lines.append(f"| {capability} | {cells} |")
+    return [*lines, ""]
 
 
 def render(table: Table) -> str:
-    """The document's text: per target one table, capabilities down, clients across."""
+    """The document's text. Clients that produce and consume share a table; tools and frameworks have their own."""
     parts = [
         "# Which clients do what",
         "",
-        "Written by `pytest compat_tests --matrix`. A cell counts the tests of `compat_tests/` that pass; empty: the"
-        " suite has no such test for that client. The same tests ran on each target.",
+        "Written by `pytest compat_tests --matrix`. A cell is the number of tests of `compat_tests/` that pass; empty:"
+        " there is no such test for that client. The same tests ran on each target.",
         "",
     ]
     for target, title in (("kwire", "kwire"), ("kafka", "Apache Kafka 4.3.1")):
         clients = table.get(target)
         if not clients:
             continue
-        names = sorted(clients, key=lambda name: (name == "raw frames", name))
-        parts.append(f"## {title}\n")
-        # The raw-frames tests have rows of their own, so a table of their own.
-        for shown in ([n for n in names if n != "raw frames"], [n for n in names if n == "raw frames"]):
-            if not shown:
-                continue
-            capabilities = sorted({c for name in shown for c in clients[name]})
-            parts.append("| capability | " + " | ".join(shown) + " |")
-            parts.append("|---" * (len(shown) + 1) + "|")
-            for capability in capabilities:
-                cells = " | ".join(_cell(clients[name].get(capability)) for name in shown)
-                parts.append(f"| {capability} | {cells} |")
-            parts.append("")
+        names = sorted(name for name in clients if name != RAW)
+        general = [name for name in names if any(c.startswith(("produce:", "consume:")) for c in clients[name])]
+        parts += [f"## {title}", "", *_lines(clients, general)]
+        for name in [name for name in names if name not in general] + ([RAW] if RAW in clients else []):
+            parts += _lines(clients, [name])
     return "\n".join(parts).rstrip() + "\n"

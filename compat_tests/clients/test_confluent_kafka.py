@@ -490,7 +490,9 @@ def test_admin_cluster(admin: AdminClient, four: str) -> None:
 
 
 @capability("transactions")
-def test_transactions(endpoint: Endpoint, broker: Broker, fresh_name: Callable[[str], str]) -> None:
+def test_transactions(
+    endpoint: Endpoint, broker: Broker, fresh_name: Callable[[str], str], record_property: Callable[[str, object], None]
+) -> None:
     there = expected("FindCoordinator for a transactional id", broker.kind) == "its coordinator"
     client = producer(endpoint, transactional_id=fresh_name("transactional"))
     started = time.monotonic()
@@ -500,10 +502,18 @@ def test_transactions(endpoint: Endpoint, broker: Broker, fresh_name: Callable[[
         with pytest.raises(KafkaException, match="TRANSACTIONAL_ID_AUTHORIZATION_FAILED"):
             client.init_transactions(20)
         assert time.monotonic() - started < 5, "at once, not after a timeout"
+        record_property("matrix", "refused by name")
 
 
 @capability("group: new protocol (KIP-848)")
-def test_new_protocol(endpoint: Endpoint, broker: Broker, four: str, group: str, client_log: WarningsLog) -> None:
+def test_new_protocol(
+    endpoint: Endpoint,
+    broker: Broker,
+    four: str,
+    group: str,
+    client_log: WarningsLog,
+    record_property: Callable[[str, object], None],
+) -> None:
     there = expected("ConsumerGroupHeartbeat", broker.kind) == "new consumer groups"
     client = Consumer(
         settings(endpoint, group_id=group, group_protocol="consumer", auto_offset_reset="earliest"), logger=LOGGER
@@ -517,5 +527,6 @@ def test_new_protocol(endpoint: Endpoint, broker: Broker, four: str, group: str,
             assert failed.error().name() == "_FATAL"
             assert "API version not supported" in failed.error().str()
             client_log.expect("ConsumerGroupHeartbeat fatal error")
+            record_property("matrix", "refused by name")
     finally:
         client.close()

@@ -10,7 +10,6 @@ from collections.abc import Callable
 import pytest
 from attrs import define
 
-from compat_tests.clients.conftest import CLIENT_LOGGERS
 from compat_tests.clients.restarts import CLIENTS, Run
 from compat_tests.clients.support import Endpoint
 from compat_tests.clients.warnings_log import WarningsLog
@@ -115,7 +114,3 @@ def test_killed(killed: Outcome, client: str, client_log: WarningsLog) -> None:
 @pytest.mark.parametrize("client", EACH_CLIENT)
 def test_stopped(stopped: Outcome, client: str, client_log: WarningsLog) -> None:
     judge(stopped, client, client_log)
-
-
-def test_loggers_are_watched() -> None:
-    assert set(LOGGER_OF.values()) <= set(CLIENT_LOGGERS)

@@ -5,7 +5,7 @@ import ssl
 import struct
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from compat_tests.raw import messages
 
@@ -51,7 +51,7 @@ class Connection:
             self.socket = context.wrap_socket(plain, server_hostname=address[0])
         self._correlation_id = 0
 
-    def __enter__(self) -> "Connection":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -62,7 +62,7 @@ class Connection:
 
     # Normal use
 
-    def ask(self, api: str, version: int, *, client_id: str | None = "raw", **fields: Any) -> Any:
+    def ask(self, api: str, version: int, *, client_id: Any = "raw", **fields: Any) -> Any:
         """Send the request named ``api`` (as in the schemas, "ListOffsets") and return the decoded response.
 
         ``fields`` are the request's fields; structs are dicts, left-out fields have their default.
@@ -70,7 +70,7 @@ class Connection:
         """
         return self.answer(api, version, self.send(api, version, client_id=client_id, **fields))
 
-    def send(self, api: str, version: int, *, client_id: str | None = "raw", **fields: Any) -> int:
+    def send(self, api: str, version: int, *, client_id: Any = "raw", **fields: Any) -> int:
         """Send without waiting; the correlation id."""
         return self.send_body(api, version, messages.encode_request(api, version, fields), client_id=client_id)
 

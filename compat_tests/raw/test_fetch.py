@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from collections.abc import Callable
 
 import pytest
 
@@ -69,7 +70,7 @@ def test_at_the_end_with_min_bytes_0_answers_at_once(wire: Wire, filled: str) ->
     assert time.monotonic() - started < 2
 
 
-def test_waiting_fetch_is_answered_by_a_produce(wire: Wire, filled: str, connect: type[Wire]) -> None:
+def test_waiting_fetch_is_answered_by_a_produce(wire: Wire, filled: str, connect: Callable[[], Wire]) -> None:
     sent = wire.send("Fetch", 12, **wire.fetch_fields(filled, 12, max_wait_ms=8000, min_bytes=1))
     wire.assert_silent("a fetch at the end", 0.05)
     started = time.monotonic()

@@ -78,7 +78,7 @@ class Wire(Connection):
             "topic_data": [{"name": topic, "partition_data": partitions}],
         }
 
-    def fetch(self, topic: str, offset: int, *, partition: int = 0, version: int = 12, **more: Any) -> Any:
+    def fetch(self, topic: str | bytes, offset: int, *, partition: int = 0, version: int = 12, **more: Any) -> Any:
         """Fetch's entry for one partition, without a session. ``more`` goes to the request or, when it is a field
         of the partition (``partition_max_bytes``, ``current_leader_epoch``, ``last_fetched_epoch``), there."""
         answer = self.ask("Fetch", version, **self.fetch_fields(topic, offset, partition=partition, **more))
