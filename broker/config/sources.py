@@ -45,8 +45,18 @@ _NOT_THERE_YET: Final[Mapping[str, str]] = {
     "alter.config.policy.class.name": "kwire runs no Java classes, leave it out",
 }
 
-# Settings that bound or place something, and do nothing here: who gives one should hear of it.
+# Settings that bound, place or plug in something, and do nothing here: who gives one should hear of it.
+_NO_JAVA: Final = "kwire runs no Java classes"
 _WITHOUT_EFFECT: Final[Mapping[str, str]] = {
+    "config.providers": f"{_NO_JAVA}; what refers to a provider is taken as it stands",
+    "cordoned.log.dirs": "new partitions are placed in every directory",
+    "kafka.metrics.reporters": _NO_JAVA,
+    "metric.reporters": _NO_JAVA,
+    "principal.builder.class": _NO_JAVA,
+    "replica.selector.class": _NO_JAVA,
+    "security.providers": _NO_JAVA,
+    "ssl.engine.factory.class": _NO_JAVA,
+    "ssl.principal.mapping.rules": "kwire has no authorizer yet that would look at principals",
     "max.connection.creation.rate": "kwire does not limit new connections by rate yet",
     "max.connections.per.ip": "kwire does not count connections by address yet, see max.connections",
     "max.connections.per.ip.overrides": "kwire does not count connections by address yet, see max.connections",
