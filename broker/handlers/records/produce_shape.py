@@ -240,9 +240,13 @@ def learn(
         return
     flexible = bound.api_version >= _FLEXIBLE_FROM
     tail = len(_FLEXIBLE_TAIL) if flexible else 0
-    length_size = len(unsigned_varint(len(records) + 1)) if flexible else 4
-    index_at = len(frame) - tail - len(records) - length_size - 4
+    length = unsigned_varint(len(records) + 1) if flexible else _INDEX.pack(len(records))
+    length_at = len(frame) - tail - len(records) - len(length)
+    index_at = length_at - 4
     if index_at <= _CORRELATION_END or _INDEX.unpack_from(frame, index_at)[0] != data.index:
+        return
+    # A request with bytes behind it is none that ends where its records say.
+    if frame[length_at : length_at + len(length)] != length:
         return
     if flexible and bytes(frame[len(frame) - tail :]) != _FLEXIBLE_TAIL:
         return

@@ -1,0 +1,139 @@
+"""Requests taken by their shape get what the ordinary way gives, byte for byte, whatever is changed in them."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.clock import ManualClock
+from broker.context import ConnectionContext
+from broker.controller.model import PartitionImage, TopicImage
+from broker.deferred import Deferred, resolved
+from broker.dispatch import NOT_ALIKE, Dispatcher, MalformedRequestError, Refusal
+from broker.partitions import Partitions
+from broker.routes import route, table
+from kwire import codec, headers
+from kwire.api_keys import ApiKey
+from kwire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
+from log.config import LogConfig
+from log.partition_log import PartitionLog
+from tests.broker.cluster_helpers import batch
+from tests.crash.fault_storage import FaultStorage
+
+TOPIC_ID = b"\x01" * 16
+CONFIG = LogConfig(segment_index_bytes=1200)
+
+
+class _Image:
+    """One topic of two partitions, led here."""
+
+    def __init__(self) -> None:
+        partition = PartitionImage((1,), (1,), 1, 0, 0, (b"\x00" * 16,))
+        self.topic = TopicImage("topic", TOPIC_ID, [partition, partition])
+
+    def topic_by_name(self, name: str) -> TopicImage | None:
+        return self.topic if name == "topic" else None
+
+    def topic_by_id(self, topic_id: bytes) -> TopicImage | None:
+        return self.topic if topic_id == TOPIC_ID else None
+
+
+class _Broker:
+    """A dispatcher with Produce only, over a log in memory; as a connection, it keeps a shape or forgets it."""
+
+    def __init__(self, *, keeps_shapes: bool) -> None:
+        storage = FaultStorage()
+        storage.mkdir("/d")
+
+        def open_log(topic: TopicImage, index: int) -> PartitionLog:
+            return PartitionLog.open(storage, f"/d/{topic.name}-{index}", topic.name, index, CONFIG, now_ms=1)
+
+        def run_in_thread(fn: Any) -> Deferred[None]:
+            fn()
+            return resolved(None)
+
+        image: Any = _Image()
+        partitions = Partitions(1, image, ManualClock(), open_log, run_in_thread, 1 << 20)
+        line = route(
+            ApiKey.PRODUCE,
+            "3-13",
+            "records.produce",
+            (partitions,),
+            shortcut="records.produce_shape.ProduceShortcut",
+        )
+        self._dispatcher = Dispatcher(table([line]))
+        self._keeps_shapes = keeps_shapes
+        self.short = 0
+        self.shape: Any = None
+        self.context = ConnectionContext("PLAINTEXT", "127.0.0.1", "127.0.0.1", 9092, "User:ANONYMOUS", 1)
+
+    def send(self, frame: bytes) -> bytes | str | None:
+        """What the client would see: bytes, nothing, or why the connection is closed."""
+        connection: Any = self
+        view = memoryview(bytearray(frame))
+        if not self._keeps_shapes:
+            self.shape = None
+        try:
+            answer: Any = NOT_ALIKE if self.shape is None else self.shape.handle(view)
+            if answer is NOT_ALIKE:
+                answer = self._dispatcher.dispatch(view, connection)
+            else:
+                self.short += 1
+        except MalformedRequestError:
+            return "malformed"
+        if isinstance(answer, Deferred):
+            answer = answer.result()
+        if isinstance(answer, Refusal):
+            return "refused"
+        assert answer is None or isinstance(answer, bytes)
+        return answer
+
+
+def frame(version: int, acks: int, index: int, records: bytes, client_id: str = "c", correlation_id: int = 7) -> bytes:
+    data = PartitionProduceData(index=index, records=records)
+    name = "topic" if version < 13 else ""
+    topic = TopicProduceData(name=name, topic_id=TOPIC_ID if version >= 13 else bytes(16), partition_data=[data])
+    body = codec.encode(ProduceRequest(acks=acks, timeout_ms=1, topic_data=[topic]), version)
+    header = headers.RequestHeader(int(ApiKey.PRODUCE), version, correlation_id, client_id)
+    return headers.encode_request_header(header) + body
+
+
+versions = st.integers(3, 13)
+
+
+@given(
+    versions,
+    st.sampled_from([-1, 0, 1]),
+    st.lists(
+        st.tuples(st.integers(0, 3), st.integers(1, 300), st.integers(0, 2**31 - 1), st.sampled_from("cd")),
+        min_size=2,
+        max_size=12,
+    ),
+)
+def test_like_requests(version: int, acks: int, requests: list[tuple[int, int, int, str]]) -> None:
+    """Partitions that exist and that do not, sizes whose length takes one byte or two, two clients."""
+    short, long = _Broker(keeps_shapes=True), _Broker(keeps_shapes=False)
+    for index, size, correlation_id, client_id in requests:
+        sent = frame(version, acks, index, batch(b"v" * size), client_id, correlation_id)
+        assert short.send(sent) == long.send(sent)
+
+
+@given(versions, st.data())
+def test_mutated_requests(version: int, data: st.DataObject) -> None:
+    short, long = _Broker(keeps_shapes=True), _Broker(keeps_shapes=False)
+    sent = frame(version, 1, 0, batch(b"v" * 100))
+    assert short.send(sent) == long.send(sent)
+    for _ in range(3):
+        changed = bytearray(sent)
+        for _ in range(data.draw(st.integers(0, 2))):
+            changed[data.draw(st.integers(0, len(sent) - 1))] = data.draw(st.integers(0, 255))
+        cut = data.draw(st.integers(0, len(sent) + 3))
+        mutated = bytes(changed[:cut]) + bytes(max(0, cut - len(sent)))
+        if mutated[:4] != struct.pack(">hh", 0, version):
+            continue  # another API or version, which this dispatcher does not serve
+        assert short.send(mutated) == long.send(mutated), mutated.hex()
+    assert short.send(sent) == long.send(sent)
+    assert short.short > 0
