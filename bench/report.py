@@ -32,13 +32,14 @@ def _cells(result: RowResult, metric: Metric) -> list[str]:
     cells = [f"{metric.title}, {metric.unit}"]
     cells += [number(result.median(target, metric.key)) for target in (FIRST, SECOND)]
     if not ratios:
-        return [*cells, "-", "-", _goal(metric), ""]
+        return [*cells, "-", "-", str(result.run_count(metric.key)), _goal(metric), ""]
     met = reached(metric, median(ratios))
     verdict = "" if met is None else "yes" if met else "**no**"
     return [
         *cells,
         number(median(ratios)),
         f"{number(min(ratios))} - {number(max(ratios))}",
+        str(len(ratios)),
         _goal(metric),
         verdict,
     ]
@@ -47,8 +48,8 @@ def _cells(result: RowResult, metric: Metric) -> list[str]:
 def table(results: list[RowResult]) -> str:
     """A Markdown table, one line a metric."""
     lines = [
-        "| | kwire | Kafka 4.3.1 | ratio | range | goal | reached |",
-        "|---|---:|---:|---:|---:|---:|---|",
+        "| | kwire | Kafka 4.3.1 | ratio | range | runs | goal | reached |",
+        "|---|---:|---:|---:|---:|---:|---:|---|",
     ]
     for result in results:
         for metric in metrics_of(result.key):
@@ -59,13 +60,11 @@ def table(results: list[RowResult]) -> str:
 
 def _about(results: list[RowResult], about: dict[str, str]) -> list[str]:
     dates = sorted({each.date for each in results if each.date})
-    runs = sorted({len(figures) for each in results for row in each.runs.values() for figures in row.values()})
     span = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}" if dates else ""
     return [
         f"Measured {span} on {about.get('processor')}, {about.get('memory')}; {about.get('system')}.",
         f"Kafka: {about.get('java', '')}, `{about.get('flags', '')}`.",
-        f"Figures are medians of {runs[-1] if runs else 0} runs in turn (kwire, Kafka, kwire, Kafka, ...), clients and "
-        "broker on the same cores. The ratio is the median of the ratios of neighbouring runs, with their range. "
+        "Figures are medians of runs in turn (kwire, Kafka, kwire, Kafka, ...), clients and broker on the same cores. The ratio is the median of the ratios of neighbouring runs, with their range. "
         "Memory after the runs is read once. "
         f"Other work took at most {max((each.other_work for each in results), default=0):.0%} of the processors.",
     ]

@@ -37,6 +37,10 @@ class RowResult:
         values = self.runs.get(target, {}).get(metric)
         return median(values) if values else None
 
+    def run_count(self, metric: str) -> int:
+        """How many runs gave this figure, on the target that has most."""
+        return max((len(figures.get(metric, [])) for figures in self.runs.values()), default=0)
+
     def ratios(self, metric: str) -> list[float]:
         """kwire / Kafka for each pair of runs that followed each other."""
         first = self.runs.get(FIRST, {}).get(metric, [])

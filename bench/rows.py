@@ -335,7 +335,7 @@ ROWS = (
         (_rate("produce 1 KB to 1,000 partitions"), _cpu("produce 1 KB to 1,000 partitions")),
         produce(1024, 200_000, partitions=1000),
     ),
-    Row("consume_1000", (_rate("consume 1 KB from 1,000 partitions"),), consume(1024, 400_000, partitions=1000)),
+    Row("consume_1000", (_rate("consume 1 KB from 1,000 partitions"),), consume(1024, 300_000, partitions=1000)),
     Row(
         "tls_produce",
         (_rate("produce 1 KB over TLS"), _cpu("produce 1 KB over TLS")),

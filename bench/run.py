@@ -43,6 +43,8 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
         parser.error(f"no such rows: {', '.join(sorted(unknown))}; there are {', '.join(row.key for row in ROWS)}")
     arguments.rows = [row for row in ROWS if row.key in wanted]
     arguments.targets = arguments.targets.split(",")
+    if arguments.quick and arguments.docs:
+        parser.error("--quick is for trying things out, not for the documents")
     if arguments.quick:
         arguments.runs = min(arguments.runs, 2)
     return arguments
