@@ -21,6 +21,21 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 DOCUMENT: Final = ROOT / "docs" / "PROTOCOL_COVERAGE.md"
 KAFKA_APIS: Final = Path(__file__).parent / "data" / "kafka_apis.csv"
 
+# Answered in Kafka's versions, but not all that Kafka's answer: what a version range does not say.
+_NOTES: Final = {
+    "Produce": "no transactional batches yet",
+    "FindCoordinator": "of classic groups",
+    "InitProducerId": "idempotent producers only, no transactional ids yet",
+    "ConsumerGroupHeartbeat": "only UNSUPPORTED_VERSION: not there yet",
+    "UpdateFeatures": "features of what is not there yet stay 0",
+} | dict.fromkeys(
+    (
+        *("SaslHandshake", "SaslAuthenticate", "DescribeAcls", "CreateAcls", "DeleteAcls"),
+        *("CreateDelegationToken", "RenewDelegationToken", "ExpireDelegationToken", "DescribeDelegationToken"),
+    ),
+    "the refusal of a broker that has it off",
+)
+
 _HEAD: Final = """\
 # Protocol coverage
 
@@ -74,7 +89,7 @@ def render(apis: Iterable[KafkaApi], served: dict[int, Route]) -> str:
         else:
             ours = str(route.advertised) if route.advertised is not None else f"({route.served})"
             kind = "same" if ours == theirs else "part"
-            note = "" if kind == "same" else "differs"
+            note = _NOTES.get(api.name, "") if kind == "same" else "differs"
         counts[kind] += 1
         rows.append(f"| {api.key} | {api.name} | {theirs} | {ours} | {note} |")
     total = sum(counts.values())
