@@ -64,7 +64,8 @@ def _about(results: list[RowResult], about: dict[str, str]) -> list[str]:
     return [
         f"Measured {span} on {about.get('processor')}, {about.get('memory')}; {about.get('system')}.",
         f"Kafka: {about.get('java', '')}, `{about.get('flags', '')}`.",
-        "Figures are medians of runs in turn (kwire, Kafka, kwire, Kafka, ...), clients and broker on the same cores. The ratio is the median of the ratios of neighbouring runs, with their range. "
+        "Figures are medians of runs in turn (kwire, Kafka, kwire, Kafka, ...), clients and broker on the same "
+        "cores. The ratio is the median of the ratios of neighbouring runs, with their range. "
         "Memory after the runs is read once. "
         f"Other work took at most {max((each.other_work for each in results), default=0):.0%} of the processors.",
     ]
