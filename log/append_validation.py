@@ -51,7 +51,7 @@ from kwire.records.record import iter_record_bytes
 from log.append_errors import RecordsRejectedError
 from log.config import LogConfig
 from log.record_runs import walk_regular
-from log.record_walk import ForwardBytes, Framing, Walk, WalkRules, invalid_record, walk_records
+from log.record_walk import ForwardBytes, Framing, Walk, WalkRules, invalid_record, too_much, walk_records
 
 _MIN_RECORD_SIZE = 14
 """Smallest size field of any magic: the overhead of magic 0."""
@@ -60,7 +60,11 @@ _MAGIC_2_FIELDS = 27
 WALKED_WHOLE = 16 * 1024 * 1024
 """Bytes a compressed batch is unpacked to at once; what becomes more is unpacked and walked piece by piece."""
 UNPACKED_LIMIT = 256 * 1024 * 1024
-"""Bytes that are taken where pieces will not do: to pack a batch anew, and for zstd."""
+"""Bytes that a batch may unpack to, in pieces or at once."""
+PACKED_ANEW_LIMIT = 1 << 17
+"""Records and headers of one batch that are packed anew: a second or two, in which nobody else is served."""
+_TOO_MANY_ANEW = "the batch has more records and headers than are packed anew"
+_MIN_RECORD_BYTES = 7
 _MIN_INT64 = -(1 << 63)
 _MAX_INT64 = (1 << 63) - 1
 _CODECS = {"uncompressed": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
@@ -346,7 +350,7 @@ def _refusal(walk: Walk) -> RecordsRejectedError:
     shown = ", ".join(f"RecordError(batchIndex={index}, message='{message}')" for index, message in walk.errors[:3])
     return RecordsRejectedError(
         ErrorCode.INVALID_RECORD,
-        f"One or more records have been rejected due to {len(walk.errors)} record errors in total, and only showing "
+        f"One or more records have been rejected due to {walk.errors_found} record errors in total, and only showing "
         f"the first three errors at most: [{shown}]",
         walk.errors,
     )
@@ -371,11 +375,13 @@ def _keep(
         body = _unpacked(records, header, source, WALKED_WHOLE)
     except DecompressionLimitError:
         packed = records[HEADER_SIZE : header.batch_length + LOG_OVERHEAD]
-        body = ForwardBytes(decompress_chunks(Codec(source), packed, limit=UNPACKED_LIMIT))
+        body = ForwardBytes(decompress_chunks(Codec(source), packed, limit=UNPACKED_LIMIT), UNPACKED_LIMIT)
     try:
         largest = _largest_timestamp(
             body, header, config, partition, now_ms, framing, offsets_must_follow=compressed_path
         )
+    except DecompressionLimitError as error:
+        raise too_much(str(error)) from None
     except CorruptRecordsError as error:
         raise RecordsRejectedError(ErrorCode.UNKNOWN_SERVER_ERROR, str(error)) from None
     data = records
@@ -422,7 +428,9 @@ def _pack_anew(
     try:
         body = memoryview(_unpacked(records, header, source, UNPACKED_LIMIT))
     except DecompressionLimitError as error:
-        raise RecordsRejectedError(ErrorCode.MESSAGE_TOO_LARGE, str(error)) from None
+        raise too_much(str(error)) from None
+    if header.record_count > PACKED_ANEW_LIMIT and len(body) >= header.record_count * _MIN_RECORD_BYTES:
+        raise too_much(_TOO_MANY_ANEW)
     framing = Framing.FULL if source else Framing.PLAIN
     _largest_timestamp(body, header, config, partition, now_ms, framing, offsets_must_follow=False)
     log_append_time = config.log_append_time
@@ -439,7 +447,11 @@ def _pack_anew(
         partition_leader_epoch=leader_epoch,
     )
     try:
+        left = PACKED_ANEW_LIMIT
         for record in iter_record_bytes(body, header):
+            left -= 1 + len(record.headers)
+            if left < 0:
+                raise too_much(_TOO_MANY_ANEW)
             builder.append(record.key, record.value, timestamp=record.timestamp, headers=record.headers)
         _check_producer_fields(header)
         data = builder.build()

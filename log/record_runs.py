@@ -40,6 +40,10 @@ _FIRST_PAUSE: Final = 16
 _COPY_BELOW: Final = 2048
 """Average bytes a record up to which reading from a copy is cheaper than reading through a memoryview."""
 _TABLE: Final = 8192
+_MANY_HEADERS: Final = 4096
+"""More headers of one record than are looked at here; the exact walk counts them."""
+_MOST_HEADERS: Final = 1 << 18
+"""The same of a whole batch, headers of runs and shapes not counted."""
 
 _BYTES: Final = tuple(bytes((byte,)) for byte in range(256))
 
@@ -136,6 +140,7 @@ def _walk(data: bytes | bytearray | memoryview, size: int, count: int, require_k
     index = 0
     pause = _FIRST_PAUSE
     run_from = 1
+    headers = 0
     while index < count:
         start = position
         # The record's length
@@ -227,7 +232,11 @@ def _walk(data: bytes | bytearray | memoryview, size: int, count: int, require_k
                 position += skip
         headers_at = position
         position += 1
-        if data[headers_at]:
+        byte = data[headers_at]
+        if byte:
+            headers += byte >> 1 if byte < 0x80 else _MANY_HEADERS
+            if headers > _MOST_HEADERS:
+                return None
             position = _skip_headers(data, headers_at, end, None)
         if position != end:
             return None
@@ -281,7 +290,7 @@ def _skip_headers(data: bytes | bytearray | memoryview, position: int, end: int,
     """Where the headers end that begin, with their count, at `position`; their lengths' positions go to `steering`."""
     start = position
     count, position = read_varint(data, position)
-    if not 0 <= count <= end - position:
+    if not 0 <= count <= min(end - position, _MANY_HEADERS):
         raise ValueError("header count")
     if steering is not None:
         steering += range(start, position)

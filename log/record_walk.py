@@ -23,7 +23,14 @@ from kwire.records.varint import read_varint, read_varlong, wrap_int64
 from log.append_errors import RecordError, RecordsRejectedError
 
 NO_TIMESTAMP: Final = -1
+STEPS_LIMIT = 1 << 18
+"""Records and headers of one batch that are looked at one by one: a second or two. A few KB can unpack to a hundred
+times as many, and nobody else would be served meanwhile."""
+ERRORS_TOLD = 10_000
+"""Record errors of one batch that are told one by one; the others are counted. Each takes a hundred times the room of
+the compressed record it is about."""
 _ENDLESS: Final = 1 << 63
+_TOO_MANY: Final = "the batch has more records and headers than are looked at one by one"
 
 
 class Framing(Enum):
@@ -59,24 +66,38 @@ class Walk:
     max_timestamp: int = NO_TIMESTAMP
     offsets_follow: bool = True
     errors: list[RecordError] = field(factory=list)
+    """The first of them, at most ERRORS_TOLD; `errors_found` counts all."""
+    errors_found: int = 0
     invalid_timestamps: bool = False
     """Whether any of the errors is about a timestamp: it then names the refusal."""
+
+    def add_error(self, index: int, message: str) -> None:
+        self.errors_found += 1
+        if self.errors_found <= ERRORS_TOLD:
+            self.errors.append((index, message))
 
 
 def invalid_record(reason: str) -> RecordsRejectedError:
     return RecordsRejectedError(ErrorCode.INVALID_RECORD, reason)
 
 
+def too_much(reason: str) -> RecordsRejectedError:
+    """Kafka would take the time. A Java producer that is told so splits its batch and sends it again."""
+    return RecordsRejectedError(ErrorCode.MESSAGE_TOO_LARGE, reason)
+
+
 class ForwardBytes:
     """Bytes that come in chunks, by position; what is behind the last chunk asked for is forgotten.
 
-    So a batch that unpacks to very much is walked in little memory, as long as positions only rise.
+    So a batch that unpacks to very much is walked in little memory, as long as positions only rise. More than `limit`
+    bytes are MESSAGE_TOO_LARGE.
     """
 
-    __slots__ = ("_chunk", "_chunks", "_end", "_start")
+    __slots__ = ("_chunk", "_chunks", "_end", "_limit", "_start")
 
-    def __init__(self, chunks: Iterator[bytes | bytearray | memoryview]) -> None:
+    def __init__(self, chunks: Iterator[bytes | bytearray | memoryview], limit: int) -> None:
         self._chunks = chunks
+        self._limit = limit
         self._chunk: bytes | bytearray | memoryview = b""
         self._start = 0
         self._end = 0
@@ -88,13 +109,18 @@ class ForwardBytes:
                 raise IndexError(position)
             self._chunk = chunk
             self._start = self._end
-            self._end += len(chunk)
+            self._grow(chunk)
         return self._chunk[position - self._start]
+
+    def _grow(self, chunk: bytes | bytearray | memoryview) -> None:
+        self._end += len(chunk)
+        if self._end > self._limit:
+            raise too_much(f"the batch unpacks to more than {self._limit} bytes")
 
     def total(self) -> int:
         """How many bytes there are in all."""
         for chunk in self._chunks:
-            self._end += len(chunk)
+            self._grow(chunk)
         return self._end
 
 
@@ -106,7 +132,7 @@ def walk_records(
     Errors that concern a single record's key or timestamp are collected; the walk goes on behind them.
 
     RecordsRejectedError: INVALID_RECORD for records that do not add up; UNKNOWN_SERVER_ERROR for the one damage that
-    Kafka answers so, a length varint of PLAIN that is too long.
+    Kafka answers so, a length varint of PLAIN that is too long; MESSAGE_TOO_LARGE beyond STEPS_LIMIT.
     """
     walk = Walk()
     size = _ENDLESS if isinstance(data, ForwardBytes) else len(data)
@@ -114,7 +140,10 @@ def walk_records(
     base_timestamp = rules.base_timestamp
     append_time = rules.append_time
     skimmed = framing is Framing.SKIMMED
+    most = STEPS_LIMIT
     for index in range(count):
+        if index >= most:
+            raise too_much(_TOO_MANY)
         try:
             length, start = read_varint(data, position)
         except IndexError:
@@ -146,6 +175,11 @@ def walk_records(
                         f"Found invalid number of record headers. {headers} is larger than the "
                         "remaining size of the buffer"
                     )
+                if headers * 2 > size - position:  # the least they take
+                    raise invalid_record("Found invalid record structure")
+                most -= headers
+                if index >= most:
+                    raise too_much(_TOO_MANY)
                 position = _skip_headers(data, position, headers, size)
         except (IndexError, ValueError):
             raise invalid_record("Found invalid record structure") from None
@@ -161,11 +195,11 @@ def walk_records(
         timestamp = wrap_int64(base_timestamp + delta) if append_time is None else append_time
         offset = wrap_int64(rules.base_offset + offset_delta)
         if rules.require_keys and key_size < 0:
-            walk.errors.append(
-                (index, f"Compacted topic cannot accept message without key in topic partition {rules.partition}")
+            walk.add_error(
+                index, f"Compacted topic cannot accept message without key in topic partition {rules.partition}"
             )
         elif message := _timestamp_error(rules, timestamp, offset, key_size, value_size, skimmed):
-            walk.errors.append((index, message))
+            walk.add_error(index, message)
             walk.invalid_timestamps = True
         elif offset != index:
             walk.offsets_follow = False

@@ -25,7 +25,7 @@ from kwire.records import (
 from kwire.records.control import ControlType
 from kwire.records.crc import crc32c
 from kwire.records.varint import encode_varint
-from log import append_validation
+from log import append_validation, record_walk
 from log.append_errors import RecordsRejectedError
 from log.append_validation import AppendOrigin, ValidatedAppend, validate_append, validate_produce
 from log.config import LogConfig
@@ -221,6 +221,56 @@ class TestAccepted:
         refused(changed(data, base_offset=0, body=longer), ErrorCode.INVALID_RECORD, config=config)
         cut = changed(data, base_offset=0, body=body[: len(body) // 2])
         refused(cut, ErrorCode.UNKNOWN_SERVER_ERROR, config=config)
+
+
+class TestBombs:
+    """Little to send, much to look at: refused with the code on which a Java producer splits its batch."""
+
+    @pytest.mark.parametrize("codec", CODECS)
+    def test_more_records_than_are_looked_at_one_by_one(self, codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(record_walk, "STEPS_LIMIT", 1000)
+        body = compress(codec, record(0) * 2000)  # each says that it is the first
+        refused(changed(batch(2000, codec=codec), body=body), ErrorCode.MESSAGE_TOO_LARGE)
+        lies = changed(
+            batch(codec=codec), body=compress(codec, record(0) * 3), record_count=2000, last_offset_delta=1999
+        )
+        refused(lies, ErrorCode.INVALID_RECORD)
+
+    @pytest.mark.parametrize("codec", list(Codec))
+    @pytest.mark.parametrize("whole", [True, False])
+    def test_more_headers(self, codec: Codec, whole: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(record_walk, "STEPS_LIMIT", 5000)
+        monkeypatch.setattr(append_validation, "WALKED_WHOLE", 1 << 20 if whole else 1000)
+        headers = encode_varint(5001) + b"\x00\x01" * 5001
+        one = b"\x00\x00\x00\x01\x01" + headers
+        body = compress(codec, encode_varint(len(one)) + one)
+        refused(changed(batch(1, codec=codec), body=body), ErrorCode.MESSAGE_TOO_LARGE)
+        few = record(0)[:-1] + encode_varint(5001) + b"\x00\x01"
+        body = compress(codec, bytes((len(few) - 1 << 1,)) + few[1:])
+        refused(changed(batch(1, codec=codec), body=body), ErrorCode.INVALID_RECORD)
+
+    @pytest.mark.parametrize("codec", CODECS)
+    def test_more_bytes(self, codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(append_validation, "WALKED_WHOLE", 100_000)
+        monkeypatch.setattr(append_validation, "UNPACKED_LIMIT", 1_000_000)
+        body = compress(codec, record(0, value=bytes(1_500_000)))
+        refused(changed(batch(1, codec=codec), body=body), ErrorCode.MESSAGE_TOO_LARGE)
+
+    @pytest.mark.parametrize("codec", list(Codec))
+    @pytest.mark.parametrize(("count", "headers"), [(1001, 0), (20, 50)])
+    def test_more_to_pack_anew(self, codec: Codec, count: int, headers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(append_validation, "PACKED_ANEW_LIMIT", 1000)
+        builder = RecordBatchBuilder(codec=codec)
+        for _ in range(count):
+            builder.append(None, b"v", timestamp=NOW, headers=[("h", None)] * headers)
+        other = LogConfig(compression_type="gzip" if codec is Codec.ZSTD else "zstd")
+        refused(builder.build(), ErrorCode.MESSAGE_TOO_LARGE, config=other)
+
+    def test_more_errors_than_are_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(record_walk, "ERRORS_TOLD", 10)
+        error = refused(batch(50, key=None), ErrorCode.INVALID_RECORD, config=LogConfig(cleanup_policy=("compact",)))
+        assert [index for index, _ in error.record_errors] == [*range(10)]
+        assert "50 record errors in total" in error.reason
 
 
 class TestRefused:
