@@ -1,4 +1,4 @@
-"""20,000 partitions on one kwire: creation, a record to each, memory, descriptors, a start after a clean and a hard stop.
+"""20,000 partitions on one kwire: creation, a record to each, memory, descriptors; starts after a clean and a hard stop
 
 Every partition's end offset is asked for after each start: one record a round, none lost. After a hard stop each log is
 checked before requests are answered, as Kafka does it; that start is told, and has no threshold.
