@@ -12,6 +12,8 @@ import logging
 import mmap
 import socket
 import struct
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from broker.deferred import Deferred
@@ -32,7 +34,8 @@ _SIZE_BYTES: Final = 4
 _SIZE: Final = struct.Struct(">i")
 # A first read when the last frame was large: its bytes had better go straight into their own buffer.
 _SHORT_READ_BYTES: Final = 4096
-_READ_BUDGET_BYTES: Final = 2 * 1024 * 1024
+# How much of a large frame is received at a time.
+_PIECE_BYTES: Final = 512 * 1024
 _FLUSH_ABOVE_BYTES: Final = 256 * 1024
 # A request this large takes a while: what is answered already need not wait for it.
 _LONG_WORK_BYTES: Final = 16 * 1024
@@ -61,6 +64,7 @@ class Connection:
         "_large_frames",
         "_out",
         "_out_bytes",
+        "_piece_due",
         "_receive_into",
         "_tls",
         "_transport",
@@ -94,6 +98,7 @@ class Connection:
         self._frame_size = 0
         self._frame_have = 0
         self._frame_drawn = 0
+        self._piece_due = False  # the frame's next piece is in the reactor's line
         self._large_frames = False
         self._waiting = False
         self._blocked = False
@@ -108,28 +113,23 @@ class Connection:
     def on_event(self, mask: int) -> None:
         """The reactor's callback."""
         self.idle_sweeps = 0
-        try:
-            if mask == READ and not (self._waiting or self._blocked or self._held):
-                self._read()
-                return
-            if mask & WRITE:
-                self._on_writable()
-            if self.closed:
-                return
-            if self._waiting or self._blocked or self._held:
-                if mask & CLOSED:
-                    self.close()
-                elif mask & READ:
-                    self._mute_or_close()
-            elif mask & (READ | CLOSED):
-                self._read()
-        except MalformedRequestError as error:
-            self._refuse(error)
-        except (ConnectionError, TimeoutError, OSError) as error:
-            self.close(f"connection lost: {error}")
-        except Exception:
-            logger.exception("%s: unexpected error, closing the connection", self.peer())
-            self.close()
+        if mask == READ and not (self._waiting or self._blocked or self._held):
+            self._safely(self._read)
+        else:
+            self._safely(partial(self._on_other_event, mask))
+
+    def _on_other_event(self, mask: int) -> None:
+        if mask & WRITE:
+            self._on_writable()
+        if self.closed:
+            return
+        if self._waiting or self._blocked or self._held:
+            if mask & CLOSED:
+                self.close()
+            elif mask & READ:
+                self._mute_or_close()
+        elif mask & (READ | CLOSED):
+            self._read()
 
     def peer(self) -> str:
         return f"{self.context.peer_host} ({self.context.listener})"
@@ -153,7 +153,7 @@ class Connection:
 
     def _read(self) -> None:
         if self._frame is not None:
-            self._read_frame()
+            self._frame_later()
             return
         host = self._host
         scratch = host.scratch
@@ -187,7 +187,7 @@ class Connection:
                 self._take(scratch, count)
         if not self.closed and not self._waiting and not self._blocked and not self._held:
             if self._frame is not None:
-                self._read_frame()
+                self._frame_later()
             elif self._tls and self._transport.has_buffered_input():
                 host.reactor.call_soon(self._continue)
 
@@ -234,26 +234,35 @@ class Connection:
         self._frame_drawn = have
         self._host.byte_pool.used_bytes += have
 
+    def _frame_later(self) -> None:
+        """Go on with the frame at hand when it is its turn: a large frame must not keep small requests waiting."""
+        if not self._piece_due:
+            self._piece_due = True
+            self._host.reactor.work_later(self._frame_piece)
+
+    def _frame_piece(self) -> None:
+        """Receive a part of the frame, or, once it is whole, handle it."""
+        self._piece_due = False
+        if self.closed or self._waiting or self._blocked or self._held or self._frame is None:
+            return
+        self._safely(self._handle_frame if self._frame_have == self._frame_size else self._read_frame)
+
     def _read_frame(self) -> None:
         """Receive straight into the buffer of the frame at hand."""
         frame = self._frame
         assert frame is not None
         pool = self._host.byte_pool
-        budget = _READ_BUDGET_BYTES
-        while self._frame_have < self._frame_size:
-            want = min(self._frame_size - self._frame_have, SMALL_FRAME_BYTES * 4)
+        end = min(self._frame_size, self._frame_have + _PIECE_BYTES)
+        while self._frame_have < end:
+            want = end - self._frame_have
             drawn_ahead = self._frame_drawn - self._frame_have
-            if drawn_ahead < want and budget > 0:
+            if drawn_ahead < want:
                 if not pool.draw(self, want - drawn_ahead):
                     self._held += 1
                     pool.wait(self, self._release_hold)
                     return
                 self._frame_drawn += want - drawn_ahead
-            if budget <= 0:
-                if self._transport.has_buffered_input():
-                    self._host.reactor.call_soon(self._continue)
-                return
-            count = self._transport.receive_into(frame[self._frame_have : self._frame_have + want])
+            count = self._receive_into(frame[self._frame_have : end])
             if count <= 0:
                 if count == 0:
                     self.close()
@@ -261,11 +270,15 @@ class Connection:
                     self._undraw()
                 return
             self._frame_have += count
-            budget -= count
+        self._frame_later()
+
+    def _handle_frame(self) -> None:
+        frame = self._frame
+        assert frame is not None
         self._handle(frame)
         if not self._waiting and not self.closed:
             self._end_frame()
-            if not self._blocked and self._transport.has_buffered_input():
+            if not self._blocked and self._tls and self._transport.has_buffered_input():
                 self._host.reactor.call_soon(self._continue)
 
     def _undraw(self) -> None:
@@ -295,22 +308,28 @@ class Connection:
 
     def _continue(self) -> None:
         """Go on after a wait: first with what was received before, then with the socket."""
-        if self.closed or self._waiting or self._blocked or self._held:
-            return
+        if not (self.closed or self._waiting or self._blocked or self._held):
+            self._safely(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._frame is None and self._backlog:
+            backlog = self._backlog
+            self._drop_backlog()
+            self._take(memoryview(backlog), len(backlog))
+        if not self._waiting and not self.closed and not self._blocked and not self._held:
+            self._set_interest(READ)
+            if self._frame is not None:
+                self._frame_later()
+            elif self._tls and self._transport.has_buffered_input():
+                self._read()
+
+    def _safely(self, step: Callable[[], None]) -> None:
+        """Whatever goes wrong ends this connection and nothing else."""
         try:
-            if self._frame is None and self._backlog:
-                backlog = self._backlog
-                self._drop_backlog()
-                self._take(memoryview(backlog), len(backlog))
-            if not self._waiting and not self.closed and not self._blocked and not self._held:
-                self._set_interest(READ)
-                if self._frame is not None:
-                    self._read_frame()
-                elif self._transport.has_buffered_input():
-                    self._read()
+            step()
         except MalformedRequestError as error:
             self._refuse(error)
-        except (ConnectionError, TimeoutError, OSError) as error:
+        except OSError as error:
             self.close(f"connection lost: {error}")
         except Exception:
             logger.exception("%s: unexpected error, closing the connection", self.peer())

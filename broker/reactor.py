@@ -46,6 +46,7 @@ class Reactor:
         self._sinks: dict[int, Sink] = {}
         self._soon: deque[Callable[[], None]] = deque()
         self._flushes: list[Callable[[], None]] = []
+        self._later: deque[Callable[[], None]] = deque()
         self._clocks: list[Clock] = []
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, READ)
@@ -83,6 +84,15 @@ class Reactor:
         Answers of one turn leave together: a client that waits for many is woken once, not once for each.
         """
         self._flushes.append(fn)
+        if self._idle:
+            self._wake()
+
+    def work_later(self, fn: Callable[[], None]) -> None:
+        """Call `fn` when all else of a turn is done: one such piece of work a turn, in the order they came.
+
+        For what takes long (the pieces of a large request), so that small requests wait for one piece at most.
+        """
+        self._later.append(fn)
         if self._idle:
             self._wake()
 
@@ -171,7 +181,7 @@ class Reactor:
         poll = self._epoll.poll
         while not self._stopped:
             events = poll(0, _MAX_EVENTS)
-            if not events and not self._soon and not self._flushes:
+            if not events and not self._soon and not self._flushes and not self._later:
                 wait_ms = self._next_timer_in_ms()
                 if wait_ms is None or wait_ms > 0.0:
                     await self._wait(wait_ms)
@@ -201,6 +211,13 @@ class Reactor:
                         logger.exception("unexpected error in a timer")
             if self._flushes:
                 self.flush_now()
+            if self._later:
+                try:
+                    self._later.popleft()()
+                except Exception:
+                    logger.exception("unexpected error in a callback")
+                if self._flushes:
+                    self.flush_now()
             turns += 1
             if turns >= _TURNS_BETWEEN_CHECKPOINTS:
                 turns = 0

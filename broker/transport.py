@@ -20,6 +20,8 @@ _MAX_IOV: Final = 512
 _PROBE_EVERY_BYTES: Final = 128 * 1024
 # What is read ahead, without waiting, behind a range that had to be read from the disk: a scan goes on there.
 _READ_AHEAD_BYTES: Final = 4 * 1024 * 1024
+# Up to here a piece of a file goes into one send with its neighbours; a fetch of many partitions has hundreds of them.
+_SMALL_FILE_BYTES: Final = 16 * 1024
 # How much of a file is read (TLS) or sent at a time, so that one large answer does not hold the loop.
 _FILE_CHUNK_BYTES: Final = 1024 * 1024
 _TLS_CHUNK_BYTES: Final = 128 * 1024
@@ -63,6 +65,18 @@ class ColdRange:
             if not got:
                 return
             position += got
+
+
+def read_if_cached(piece: FilePiece) -> bytearray | None:
+    """All of a small piece when that takes no waiting for the disk."""
+    if piece.fileno() < 0:
+        return None
+    data = bytearray(len(piece))
+    try:
+        got = os.preadv(piece.fileno(), [data], piece.position, os.RWF_NOWAIT)
+    except OSError:
+        return None
+    return data if got == len(data) else None
 
 
 def is_cached(fd: int, position: int, count: int) -> bool:
@@ -170,10 +184,13 @@ class PlainTransport:
     def _send_buffers(self, rest: deque[Piece]) -> None:
         buffers: list[Buffer] = []
         file_follows = False
-        for piece in rest:
+        for position, piece in enumerate(rest):
             if not isinstance(piece, (bytes, memoryview, bytearray)):
-                file_follows = True
-                break
+                data = read_if_cached(piece) if len(piece) <= _SMALL_FILE_BYTES else None
+                if data is None:
+                    file_follows = True
+                    break
+                rest[position] = piece = data
             buffers.append(piece)
             if len(buffers) == _MAX_IOV:
                 break
