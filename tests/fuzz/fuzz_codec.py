@@ -32,7 +32,7 @@ NASTY = (
     b"\xff",
 )
 MAX_SECONDS = 2.0
-"""Of this thread's CPU time: far more than any input takes; a decoder that works through a made-up count takes longer."""
+"""CPU time of the thread, far more than any input takes; a decoder that works through a made-up count takes longer."""
 
 
 def check(cls: type[Struct], version: int, data: bytes) -> bool:
