@@ -198,11 +198,12 @@ def test_retention_rolls_when_the_last_segment_is_too_old() -> None:
     assert log.delete_old_segments(NOW + 10_000) == [], "an empty segment stays"
 
 
-def test_retention_by_size() -> None:
-    log = segmented(evolve(CONFIG, retention_bytes=250), [NOW] * 5)
+@pytest.mark.parametrize(("limit", "gone"), [(250, 2), (300, 2), (301, 1), (299, 2), (500, 0), (499, 0), (0, 5)])
+def test_retention_by_size(limit: int, gone: int) -> None:
+    log = segmented(evolve(CONFIG, retention_bytes=limit), [NOW] * 5)
     assert log.size_bytes == 500
     log.delete_old_segments(NOW)
-    assert bases(log) == [2, 3, 4, 5], "as many as leave at least the limit"
+    assert bases(log) == list(range(gone, 6)), "as many segments of 100 go as leave at least the limit"
 
 
 def test_retention_by_size_and_time_go_together() -> None:
