@@ -26,8 +26,13 @@ from compat_tests.raw.groups import warm_up  # noqa: E402
 from compat_tests.raw.wire import Wire  # noqa: E402
 from compat_tests.targets import Broker, OwnBroker, TargetUnavailableError, answers_requests, make_broker  # noqa: E402
 
-# Members of groups that die without a word are missed sooner than Kafka's least of 6 s allows.
-RESTARTABLE_PROPERTIES = {"group.min.session.timeout.ms": "500"}
+RESTARTABLE_PROPERTIES = {
+    # Members of groups that die without a word are missed sooner than Kafka's least of 6 s allows.
+    "group.min.session.timeout.ms": "500",
+    # A Kafka that was killed may register again only when its old session is over.
+    "broker.session.timeout.ms": "4000",
+    "broker.heartbeat.interval.ms": "500",
+}
 
 MATRIX = pytest.StashKey[matrix.Results]()
 

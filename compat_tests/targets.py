@@ -189,9 +189,8 @@ class KafkaBroker(OwnBroker):
                 "controller.listener.names": "CONTROLLER",
                 "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SSL:SSL,CONTROLLER:PLAINTEXT",
                 "inter.broker.listener.name": "PLAINTEXT",
-                # A broker that was killed may register again only when its old session is over.
-                "broker.session.timeout.ms": "1500",
-                "broker.heartbeat.interval.ms": "400",
+                # On a busy machine a heartbeat may be late; a broker taken for dead refuses to make topics.
+                "broker.session.timeout.ms": "30000",
                 "log.dirs": str(self.data_directory),
                 **self._listener_properties(f"CONTROLLER://127.0.0.1:{controller_port}"),
                 **self.properties,

@@ -7,7 +7,7 @@ from typing import Any
 from compat_tests.raw.batches import batch
 from compat_tests.raw.connection import Connection
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 NO_TOPIC_ID = bytes(16)
 
 
