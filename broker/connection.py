@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
+from broker.context import mute_nothing
 from broker.deferred import Deferred
 from broker.dispatch import NOT_ALIKE, Answer, Dispatcher, MalformedRequestError, Refusal, Shape
 from broker.memory import SMALL_FRAME_BYTES
@@ -480,9 +481,10 @@ class Connection:
         self._host.reactor.unregister(self.fd)
         self._out = []
         self._drop_backlog()
-        abandon = self.context.abandon
+        context = self.context
+        context.mute_for = mute_nothing  # it refers back here, and a closed connection is to be freed at once
+        abandon, context.abandon = context.abandon, None
         if abandon is not None:
-            self.context.abandon = None
             abandon()
         self._transport.close()
         self._host.byte_pool.forget(self)

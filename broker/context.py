@@ -7,8 +7,8 @@ from collections.abc import Callable
 from attrs import define
 
 
-def _nothing(_delay_ms: float) -> None:
-    return None
+def mute_nothing(_delay_ms: float) -> None:
+    """Of a request without a connection, or whose connection is closed."""
 
 
 @define(slots=True)
@@ -31,7 +31,7 @@ class ConnectionContext:
     secure: bool = False
     client_software_name: str = ""
     client_software_version: str = ""
-    mute_for: Callable[[float], None] = _nothing
+    mute_for: Callable[[float], None] = mute_nothing
     abandon: Callable[[], None] | None = None
 
 

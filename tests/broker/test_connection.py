@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import struct
+import weakref
 from pathlib import Path
 
 import pytest
@@ -258,6 +260,26 @@ def test_a_closed_client_leaves_nothing_behind() -> None:
             await settled(running.reactor, lambda: not running.host.connections, "both connections are gone")
             assert running.host.byte_pool.used_bytes == 0
             waiting.resolve(b"too late")
+
+    trio.run(main)
+
+
+def test_a_closed_connection_is_freed_at_once() -> None:
+    """What a TLS session takes is outside of what the collector of cycles counts by."""
+
+    async def main() -> None:
+        async with running_listener(frame) as running:
+            stream = await running.connect()
+            await stream.send_all(frame(b"x"))
+            await receive_exactly(stream, 5)
+            (context,) = [weakref.ref(connection.context) for connection in running.host.connections]
+            gc.disable()
+            try:
+                await stream.aclose()
+                await settled(running.reactor, lambda: not running.host.connections, "it is gone")
+                await settled(running.reactor, lambda: context() is None, "nothing refers to it")
+            finally:
+                gc.enable()
 
     trio.run(main)
 
