@@ -50,6 +50,7 @@ TURN_LOAD_BYTES = 256 * 1024
 class ShardStatus(Enum):
     LOADING = "loading"
     ACTIVE = "active"
+    FAILED = "failed"
     CLOSED = "closed"
 
 
@@ -100,7 +101,7 @@ class Shard:
         """ApiError unless operations are served."""
         if self.status is ShardStatus.LOADING:
             raise ApiError(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
-        if self.status is ShardStatus.CLOSED:
+        if self.status is not ShardStatus.ACTIVE:
             raise ApiError(ErrorCode.NOT_COORDINATOR)
 
     def submit(self, operate: Callable[[Waiter, Decision], None]) -> Deferred[Any]:
@@ -302,10 +303,16 @@ class Shard:
         except StopIteration:
             self._loader = None
             self._loaded()
-        except (ApiError, OSError, KwireError):
-            log.exception("partition %d: loading groups failed, trying again", self.partition)
+        except (ApiError, OSError) as error:
+            log.error("partition %d: loading groups failed, trying again: %s", self.partition, error)
             self._loader = None
             self._clock.call_later(RELOAD_DELAY_MS, self._retry_load)
+        except KwireError as error:
+            # It would be the same again. Going on without the record could give a group back what it gave up.
+            log.error("partition %d: a record cannot be read, its groups are not served: %s", self.partition, error)
+            self._loader = None
+            self._when_active.clear()
+            self.status = ShardStatus.FAILED
         else:
             self._clock.call_later(0, partial(self._load_next, TURN_LOAD_BYTES))
 

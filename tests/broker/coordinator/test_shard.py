@@ -12,6 +12,7 @@ from broker.group.decision import Decision, Waiter
 from broker.group.ids import partition_for
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
+from kwire.records import RecordBatchBuilder
 from tests.broker.coordinator.group_world import PARTITIONS, MemoryLog, World, subscription, value
 
 
@@ -273,6 +274,23 @@ class TestLoading:
         world.clock.advance(1_000)
         assert shard.status is ShardStatus.ACTIVE
         assert shard.state.durable.offset("g", "t", 0) is not None
+
+    def test_a_log_with_a_damaged_record_is_given_up(self) -> None:
+        """As in Kafka all groups of that partition answer 16; the others go on."""
+        world = World()
+        world.commit({("t", 0): 1})
+        builder = RecordBatchBuilder()
+        builder.append(b"\0\1\0\3ab", b"damaged", timestamp=0)
+        world.log_of("g").append(bytes(builder.build()))
+        shard = Shard(0, world.log_of("g"), world.clock, world.config, world.new_id)
+        shard.load()
+        assert shard.status is ShardStatus.FAILED
+        with pytest.raises(ApiError) as refused:
+            shard.check_active()
+        assert refused.value.code is ErrorCode.NOT_COORDINATOR
+        world.clock.advance(10_000)
+        assert shard.status is ShardStatus.FAILED, "it is not read again and again"
+        shard.close()
 
     def test_closing_answers_what_waits(self, world: World) -> None:
         parked = world.join(version=3)
