@@ -145,6 +145,7 @@ def test_a_deleted_topic_answers_those_who_wait_for_it(tmp_path: Path) -> None:
             await client.send(DeleteTopicsRequest(topic_names=["t"], timeout_ms=1000), 5)
             response = await waiting.receive(FetchRequest, 12)
             assert response.responses[0].partitions[0].error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            assert not cluster.partitions.parked, "nothing of it is kept"
             assert (await client.produce("t", b"y")).error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
             await client.create_topic("t")
             assert (await client.produce("t", b"z")).base_offset == 0
@@ -167,6 +168,7 @@ def test_a_parked_fetch_ends_with_its_connection(tmp_path: Path) -> None:
             await settled(running.server.reactor, lambda: bool(partition._watchers), "the fetch waits")
             await gone.stream.aclose()
             await settled(running.server.reactor, lambda: not partition._watchers, "nobody waits")
+            assert not cluster.partitions.parked, "nothing of it is kept"
             await client.produce("t", b"x")
 
     trio.run(main)
