@@ -272,7 +272,7 @@ class ClassicGroup:
 
     def _count_protocols(self, member: Member, step: int) -> None:
         counts = self.protocol_counts
-        for name, _ in member.protocols:
+        for name in dict.fromkeys(name for name, _ in member.protocols):  # a request may name one twice
             left = counts.get(name, 0) + step
             if left:
                 counts[name] = left

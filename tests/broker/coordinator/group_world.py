@@ -225,14 +225,17 @@ class World:
         *,
         version: int = 9,
         instance: str | None = None,
-        protocols: dict[str, bytes] | None = None,
+        protocols: dict[str, bytes] | list[tuple[str, bytes]] | None = None,
         protocol_type: str = "consumer",
         session_ms: int = 10_000,
         rebalance_ms: int = 60_000,
         client_id: str | None = "c",
     ) -> Deferred[JoinGroupResponse]:
+        """protocols: as a list, in which a name may stand twice, or as a dict."""
         if protocols is None:
             protocols = {"range": subscription("t")}
+        if isinstance(protocols, dict):
+            protocols = list(protocols.items())
         request = JoinGroupRequest(
             group_id=group,
             session_timeout_ms=session_ms,
@@ -240,7 +243,7 @@ class World:
             member_id=member,
             group_instance_id=instance,
             protocol_type=protocol_type,
-            protocols=[JoinGroupRequestProtocol(name=name, metadata=data) for name, data in protocols.items()],
+            protocols=[JoinGroupRequestProtocol(name=name, metadata=data) for name, data in protocols],
         )
         context = self.context(ApiKey.JOIN_GROUP, version, client_id)
         return start(join_group(request, context, self.coordinator))

@@ -58,6 +58,16 @@ class TestJoin:
     def test_no_protocols(self, world: World) -> None:
         assert value(world.join(protocols={})).error_code == ErrorCode.INCONSISTENT_GROUP_PROTOCOL
 
+    def test_a_protocol_named_twice_counts_once(self, world: World) -> None:
+        (_, other) = world.join_known("other")
+        world.settle()
+        member, answer = world.join_known(protocols=[("range", b"1"), ("range", b"2"), ("sticky", b"3")])
+        world.settle()
+        assert (value(answer).error_code, value(answer).protocol_name) == (0, "range")
+        assert [each.metadata for each in value(answer).members] == [b"1"]
+        assert value(other).error_code == 0
+        assert world.leave((member, None)).error_code == 0
+
     def test_no_protocol_type(self, world: World) -> None:
         assert value(world.join(protocol_type="")).error_code == ErrorCode.INCONSISTENT_GROUP_PROTOCOL
 
