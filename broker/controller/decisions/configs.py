@@ -14,6 +14,7 @@ from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
 
 MIN_ISR = "min.insync.replicas"
+MAX_VALUE_BYTES = 32767
 
 
 class AlterOp(IntEnum):
@@ -113,6 +114,16 @@ def _apply(
     return ",".join(items)
 
 
+def check_size(value: str) -> None:
+    """ApiError for a value that no record can hold; APPEND makes ones larger than a request may have."""
+    if len(value) * 3 > MAX_VALUE_BYTES and len(value.encode()) > MAX_VALUE_BYTES:
+        raise ApiError(
+            ErrorCode.INVALID_CONFIG,
+            "The configuration value cannot be added because it exceeds the maximum value size of "
+            f"{MAX_VALUE_BYTES} bytes.",
+        )
+
+
 def _records(
     image: ClusterImage,
     resource: ConfigResource,
@@ -133,6 +144,7 @@ def _records(
         if value is None:
             after.pop(key, None)
         else:
+            check_size(value)
             after[key] = value
     rules.validate(resource, after, current)
     if resource.type == RESOURCE_TOPIC and image.topic_by_name(resource.name) is None:

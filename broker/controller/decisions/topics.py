@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import define, field
 
-from broker.controller.decisions.configs import clear_elr_records
+from broker.controller.decisions.configs import check_size, clear_elr_records
 from broker.controller.decisions.decision import MAX_RECORDS_PER_OPERATION, Decision, too_many_records
 from broker.controller.image import BrokerImage, ClusterImage
 from broker.controller.names import name_problem
@@ -147,6 +147,8 @@ def _checked_configs(topic: NewTopic, rules: ConfigRules) -> dict[str, str]:
         raise ApiError(ErrorCode.INVALID_CONFIG, f"Null value not supported for topic configs: {','.join(unset)}")
     configs = {name: value for name, value in topic.configs if value is not None}
     if configs:
+        for value in configs.values():
+            check_size(value)
         rules.validate(ConfigResource(RESOURCE_TOPIC, topic.name), configs, {})
     return configs
 

@@ -56,6 +56,19 @@ def test_lists(world: tuple[Controller, MemoryLog]) -> None:
     assert change(world, (key, AlterOp.SUBTRACT, "compact")) == (None, [record(key, "")])
 
 
+def test_a_value_no_record_can_hold(world: tuple[Controller, MemoryLog]) -> None:
+    key = "cleanup.policy"
+    error, written = change(world, (key, AlterOp.APPEND, "x" * 32767))  # behind what is there
+    assert error is not None
+    assert (error.code, written) == (40, [])
+    assert error.message == (
+        "The configuration value cannot be added because it exceeds the maximum value size of 32767 bytes."
+    )
+    (created,) = run(world[0].create_topics([NewTopic("u", 1, 1, configs=[(key, "\u20ac" * 11000)])]))
+    assert created.error is not None
+    assert created.error.code == 40
+
+
 @pytest.mark.parametrize(
     ("resource", "op", "code", "message"),
     [
