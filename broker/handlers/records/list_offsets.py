@@ -96,8 +96,8 @@ def _offset_for(partition: Partition, timestamp: int, isolation_level: int) -> t
         found = partition_log.find_by_timestamp(timestamp)
     if found is None:
         return (-1, -1, -1)
-    if timestamp >= 0:
-        end = partition_log.last_stable_offset if isolation_level == _READ_COMMITTED else partition_log.high_watermark
-        if found.offset >= end:
-            return (-1, -1, -1)
+    # What cannot be read yet is not found, by whichever timestamp.  (Kafka: Partition.fetchOffsetForTimestamp)
+    end = partition_log.last_stable_offset if isolation_level == _READ_COMMITTED else partition_log.high_watermark
+    if found.offset >= end:
+        return (-1, -1, -1)
     return (found.timestamp, found.offset, found.leader_epoch)
