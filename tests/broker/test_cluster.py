@@ -111,6 +111,26 @@ def test_a_restart_keeps_topics_records_and_groups(tmp_path: Path, clean: bool) 
     trio.run(main)
 
 
+def test_the_epoch_is_above_that_of_a_start_that_wrote_nothing_else(tmp_path: Path) -> None:
+    """A crash may come between quorum-state and the first record of its epoch."""
+
+    async def main() -> None:
+        async with running_server(tmp_path) as running:
+            running.add("one")
+        (state,) = tmp_path.rglob("quorum-state")
+        text = state.read_text()
+        assert '"leaderEpoch":1,' in text
+        state.write_text(text.replace('"leaderEpoch":1,', '"leaderEpoch":7,'))
+        async with running_server(tmp_path) as running:
+            assert running.add("one").controller.leader_epoch == 8
+        state.write_text("{")
+        async with running_server(tmp_path) as running:
+            with pytest.raises(StartError, match="quorum-state is not readable"):
+                running.add("one")
+
+    trio.run(main)
+
+
 def test_a_directory_is_used_by_one_broker_at_a_time(tmp_path: Path) -> None:
     async def main() -> None:
         async with running_server(tmp_path) as running:
