@@ -164,6 +164,34 @@ def test_bytes_that_are_not_in_the_page_cache_are_read_in_a_thread(
     assert warmed == [5, 5 + 1024 * 1024, 5 + 2 * 1024 * 1024]
 
 
+def test_the_loop_never_waits_for_the_disk_to_read_a_small_range(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(bytes(range(200)))
+    asked: list[int] = []
+    real = os.preadv
+
+    def preadv(fd: int, buffers: list[bytearray], position: int, flags: int = 0) -> int:
+        asked.append(flags)
+        if len(asked) <= 2:
+            raise BlockingIOError
+        return real(fd, buffers, position, flags)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+
+    async def main() -> None:
+        file = RealStorage().open(str(tmp_path / "file"), create=False)
+        async with running_listener(lambda body: [body, FileRange(file, 5, 100)]) as running:
+            stream = await running.connect()
+            await stream.send_all(frame(b"one"))
+            expected = b"one" + bytes(range(5, 105))
+            assert await receive_exactly(stream, len(expected)) == expected
+
+    trio.run(main)
+    assert asked
+    assert set(asked) == {os.RWF_NOWAIT}
+
+
 def test_a_peer_that_does_not_read_stops_being_read() -> None:
     async def main() -> None:
         async with running_listener(lambda body: frame(body * 1000)) as running:
