@@ -1,7 +1,7 @@
 """The client x capability matrix: results of runs, kept as data, shown in docs/COMPATIBILITY.md.
 
-Each run with ``--matrix`` replaces the results of its own target in ``compat_tests/data/matrix.json`` (only for
-the clients it ran) and writes the document anew from both targets' results.
+Each run with ``--matrix`` replaces what it ran (client and capability of its own target) in
+``compat_tests/data/matrix.json`` and writes the document anew from both targets' results.
 """
 
 import json
@@ -68,10 +68,8 @@ class Results:
         """Merge into the data file and write the document."""
         table: Table = json.loads(DATA.read_text()) if DATA.exists() else {}
         clients = table.setdefault(target, {})
-        for client in {client for client, _ in self._outcomes}:
-            clients[client] = {}
         for (client, capability), tests in self._outcomes.items():
-            counts = clients[client].setdefault(capability, {})
+            counts = clients.setdefault(client, {})[capability] = {}
             for outcome in tests.values():
                 counts[outcome] = counts.get(outcome, 0) + 1
         DATA.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")

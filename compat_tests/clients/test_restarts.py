@@ -22,7 +22,7 @@ LOGGER_OF = {"kafka-python": "kafka", "confluent-kafka": "librdkafka", "aiokafka
 # client logs. Any other line (a sequence out of order, an unknown producer, ...) is judged as everywhere.
 OF_A_RESTART = re.compile(
     r"refused|reset by peer|disconnected|not ready|closed|closing socket|lost|timed? ?out|connect|coordinator|heartbeat"
-    r"|commit|metadata|NotLeaderForPartition|LeaderNotAvailable|Fetch to node|rebalanc",
+    r"|commit|metadata|NotLeaderForPartition|LeaderNotAvailable|Fetch to node|rebalanc|Unhandled exception in task",
     re.IGNORECASE,
 )
 EACH_CLIENT = [pytest.param(name, marks=pytest.mark.client(name)) for name in CLIENTS]

@@ -155,7 +155,7 @@ def test_large_batches_to_many_partitions(java: Java) -> None:
     assert sum(each["offset"] for each in ends.values()) == 20000
 
 
-@pytest.mark.capability("TLS")
+@pytest.mark.capability("over TLS")
 def test_produce_and_consume_over_tls(java_tls: Java) -> None:
     topic = java_tls.create_topic(partitions=2)
     assert java_tls.producer().send_many(topic, "v", 1000, size=1000).result(30)["acknowledged"] == 1000
@@ -165,7 +165,7 @@ def test_produce_and_consume_over_tls(java_tls: Java) -> None:
     consumer.do("commit")
 
 
-@pytest.mark.capability("TLS")
+@pytest.mark.capability("over TLS")
 def test_unknown_authority_is_refused(java_tls: Java) -> None:
     topic = java_tls.create_topic()
     del java_tls.security["ssl.truststore.location"], java_tls.security["ssl.truststore.type"]

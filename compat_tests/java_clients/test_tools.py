@@ -256,7 +256,7 @@ def test_dump_log_reads_what_was_written(java: Java, broker: Broker) -> None:
     assert f'"group":"{group}","topic":"{topic}","partition":0' in decoded
 
 
-@pytest.mark.capability("TLS")
+@pytest.mark.capability("over TLS")
 def test_tools_over_tls(java_tls: Java, tmp_path: Path) -> None:
     topic, group = java_tls.create_topic("tool"), java_tls.fresh_name("group")
     config = tmp_path / "client.properties"
