@@ -36,6 +36,7 @@ from kwire.messages.offset_fetch import (
 )
 
 GROUP_ID_NOT_FOUND_SINCE = 9
+_NEVER_MS = 2**63 - 1
 
 
 # Commit
@@ -99,7 +100,8 @@ def commit(
         decision,
     )
     now_ms = decision.now_ms
-    expire_ms = now_ms + request.retention_time_ms if request.retention_time_ms != -1 else -1
+    retention_ms = request.retention_time_ms
+    expire_ms = -1 if retention_ms == -1 else min(now_ms + retention_ms, _NEVER_MS)
     limit = state.config.offset_metadata_max_bytes
     records = decision.records
     answers = []

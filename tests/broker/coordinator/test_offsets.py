@@ -236,6 +236,11 @@ class TestRetention:
         world.clock.advance(1_200_000)
         assert world.fetch(None) == {}
 
+    def test_a_retention_without_end(self, world: World) -> None:
+        world.commit({("t", 0): 1}, version=4, retention_ms=2**63 - 1)
+        world.clock.advance(100 * DAY_MS)
+        assert world.fetch(None) == {("t", 0): 1}
+
     def test_many_expiring_offsets_are_split_into_batches(self) -> None:
         world = World(GroupConfig(offsets_retention_minutes=1), t=50)
         world.commit({("t", index): index for index in range(50)})
