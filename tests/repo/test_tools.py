@@ -149,3 +149,14 @@ def test_jars_that_cannot_be_fetched_are_named(tmp_path: Path) -> None:
     without_maven = kafka_jars.fetch(tmp_path, {"java": "/bin/java"}.get, lambda command: 0)
     assert "no mvn in PATH" in str(without_maven)
     assert "Maven could not" in str(kafka_jars.fetch(tmp_path, lambda name: name, lambda command: 1))
+
+
+def test_decisions_have_a_number_each() -> None:
+    numbers = [path.name[:4] for path in sorted((ROOT / "docs" / "adr").glob("*.md"))]
+    assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+
+
+def test_decisions_that_are_named_are_there() -> None:
+    there = {path.name[:4] for path in (ROOT / "docs" / "adr").glob("*.md")}
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "broker").rglob("*.py")]:
+        assert set(re.findall(r"docs/adr/(\d{4})", path.read_text(encoding="utf-8"))) <= there, path
