@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable, Sequence
 from random import Random, SystemRandom
@@ -90,7 +91,11 @@ class Server:
                 except OSError as error:
                     raise StartError(
                         f"cannot listen on {wanted.host or '*'}:{wanted.port} ({wanted.name}): {error.strerror}. "
-                        "Another program may hold the port; choose another with --port, or 0 for any free one."
+                        + (
+                            "Another program may hold the port; choose another with --port, or 0 for any free one."
+                            if error.errno == errno.EADDRINUSE
+                            else "Choose an address of this machine with --host, 0.0.0.0 for all, and a port with --port."
+                        )
                     ) from None
             cluster.register(
                 [

@@ -114,7 +114,16 @@ def test_a_taken_port_is_refused(start: Start) -> None:
         serve = start("--port", str(port))
         assert serve.wait() == 1
     assert f"cannot listen on 127.0.0.1:{port}" in serve.output
+    assert "Another program may hold the port" in serve.output
     assert "Traceback" not in serve.output
+
+
+def test_an_address_of_another_machine_is_refused(start: Start) -> None:
+    serve = start("--port", "0", "--host", "192.0.2.1")
+    assert serve.wait() == 1
+    assert "cannot listen on 192.0.2.1:0" in serve.output
+    assert "Choose an address of this machine with --host" in serve.output
+    assert "Another program" not in serve.output
 
 
 def test_a_bad_setting_stops_with_what_is_allowed(start: Start) -> None:
