@@ -94,7 +94,7 @@ class Server:
                         + (
                             "Another program may hold the port; choose another with --port, or 0 for any free one."
                             if error.errno == errno.EADDRINUSE
-                            else "Choose an address of this machine with --host, 0.0.0.0 for all, and a port with --port."
+                            else "Choose an address of this machine with --host (0.0.0.0: all) and a port with --port."
                         )
                     ) from None
             cluster.register(
