@@ -288,6 +288,18 @@ def test_alter_configs_replaces_everything(wire: Wire, topic: str, version: int)
     settled(wire, TOPIC, topic, "segment.ms", ("604800000", 5))
 
 
+def test_alter_configs_validate_only(wire: Wire, topic: str) -> None:
+    """The change made after it shows that it did nothing: it would have undone segment.ms."""
+    wire.create(topic, configs={"segment.ms": "888"})
+    resource = {"resource_type": TOPIC, "resource_name": topic, "configs": [{"name": "retention.ms", "value": "999"}]}
+    (answer,) = wire.ask("AlterConfigs", 2, resources=[resource], validate_only=True).responses
+    assert answer.error_code == 0
+    assert change(wire, TOPIC, topic, ("flush.ms", SET, "777"))[0] == 0
+    settled(wire, TOPIC, topic, "flush.ms", ("777", 1))
+    assert values(wire, TOPIC, topic, "retention.ms")["retention.ms"] == ("604800000", 5)
+    assert values(wire, TOPIC, topic, "segment.ms")["segment.ms"] == ("888", 1)
+
+
 def test_alter_configs_errors(wire: Wire, existing: str) -> None:
     for name, key, value, error in (
         (existing, "no.such", "1", 40),

@@ -98,6 +98,7 @@ def test_a_restart_keeps_topics_records_and_groups(tmp_path: Path, clean: bool) 
             assert response.responses[0].error_code == 0
         async with running_server(tmp_path) as running:
             cluster = running.add()
+            assert cluster.manager.unrecovered() == [], "every log is checked before anybody is served"
             client = await running.connect(cluster)
             image = cluster.controller.image
             assert [topic.name for topic in image.topics()] == ["__consumer_offsets", "kept"]
