@@ -32,6 +32,7 @@ log = logging.getLogger("kwire")
 
 EXIT_CANNOT_START: Final = 1
 EXIT_BAD_SETTINGS: Final = 2
+_EVERY_INTERFACE: Final = ("", "0.0.0.0", "::")
 
 
 @frozen
@@ -222,9 +223,12 @@ def _partial(path: Path) -> Path:
 
 
 def write_ready_file(path: Path, addresses: Sequence[Address]) -> None:
-    """Write `host:port` of the first listener and a newline; whoever reads sees all of it or no file."""
+    """Write `host:port` of the first listener and a newline; whoever reads sees all of it or no file.
+
+    Of a listener on every interface the loopback address is told: who reads the file wants to connect.
+    """
     first = addresses[0]
-    host = f"[{first.host}]" if ":" in first.host else first.host
+    host = "127.0.0.1" if first.host in _EVERY_INTERFACE else f"[{first.host}]" if ":" in first.host else first.host
     partial = _partial(path)
     partial.write_text(f"{host}:{first.port}\n", encoding="ascii")
     os.replace(partial, path)

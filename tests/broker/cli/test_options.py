@@ -113,6 +113,9 @@ def test_the_ready_file_is_whole_or_not_there(tmp_path: Path) -> None:
     assert ready.read_text() == "127.0.0.1:41234\n"
     write_ready_file(ready, [Address("PLAINTEXT", "::1", 5)])
     assert ready.read_text() == "[::1]:5\n"
+    for everywhere in ("", "0.0.0.0", "::"):
+        write_ready_file(ready, [Address("PLAINTEXT", everywhere, 7)])
+        assert ready.read_text() == "127.0.0.1:7\n", "one can connect to it"
     assert [path.name for path in tmp_path.iterdir()] == ["ready"]
 
 
