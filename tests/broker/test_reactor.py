@@ -89,3 +89,18 @@ def test_advancing_a_clock_between_turns_fires_its_timers() -> None:
     manual.call_later(3_600_000, lambda: done.resolve(manual.now_ms()))
     reactor.call_soon(lambda: manual.advance(3_600_000))
     run_until(reactor, done)
+
+
+def test_the_loop_looks_out_for_quick_clients_only() -> None:
+    """After a long sleep it goes to sleep at once; after a short one it first looks out, and misses no timer."""
+    reactor, clock, done = Reactor(), SystemClock(), Deferred[object]()
+    reactor.add_clock(clock)
+    seen: list[bool] = []
+
+    def after_a_long_sleep() -> None:
+        seen.append(reactor.looks_out)
+        clock.call_later(0.05, lambda: clock.call_later(2, lambda: done.resolve(None)))
+
+    clock.call_later(20, after_a_long_sleep)
+    run_until(reactor, done)
+    assert seen == [False]
