@@ -100,8 +100,9 @@ def test_help_teaches() -> None:
         assert text in serve
 
 
-def test_version() -> None:
-    result = CliRunner().invoke(cli, ["version"])
+@pytest.mark.parametrize("asked", ["version", "--version"])
+def test_version(asked: str) -> None:
+    result = CliRunner().invoke(cli, [asked])
     assert result.exit_code == 0
     assert result.output.startswith("kwire ")
     assert "Apache Kafka 4.3.1" in result.output
