@@ -202,7 +202,8 @@ class Dispatcher:
             bound = evolve(bound, call=_hooked(bound.call, self._hooks), shortcut=None)
         if version != api_version:
             # Its header is the one of the version asked for, which no header before v2 could be.
-            bound = BoundRoute(api_key, 0, True, False, _decode_nothing, route.unsupported_version_handler())
+            # Not kept: there are tens of thousands of versions nobody serves.
+            return BoundRoute(api_key, 0, True, False, _decode_nothing, route.unsupported_version_handler())
         self._table[(api_key << 16) + api_version] = bound
         return bound
 

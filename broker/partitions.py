@@ -7,7 +7,7 @@ waits for it: fetches that want more bytes (`watch`), and answers that want a co
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from broker.deferred import Deferred
@@ -260,10 +260,6 @@ class Partitions:
 
     def knows_topic_id(self, topic_id: bytes) -> bool:
         return self._image.topic_by_id(topic_id) is not None
-
-    def in_use(self) -> Iterator[Partition]:
-        """Those that were asked for since the start."""
-        return iter(list(self._by_name.values()))
 
     def answer_parked(self) -> None:
         """The broker stops: who waits gets what there is."""

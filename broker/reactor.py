@@ -58,7 +58,6 @@ class Reactor:
         self._idle = False
         self._stopped = False
         self._trio_token: trio.lowlevel.TrioToken | None = None
-        self._threads_busy = 0
         self.looks_out = False
 
     # -- descriptors
@@ -128,7 +127,6 @@ class Reactor:
 
         def deliver(outcome: Any) -> None:
             def finish() -> None:
-                self._threads_busy -= 1
                 try:
                     value = outcome.unwrap()
                 except BaseException as error:
@@ -138,7 +136,6 @@ class Reactor:
 
             self.call_soon_threadsafe(finish)
 
-        self._threads_busy += 1
         trio.lowlevel.start_thread_soon(work, deliver, name="kwire-worker")
         return result
 

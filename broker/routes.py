@@ -7,7 +7,6 @@ imported when an API is first called, so that a broker starts without loading wh
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +15,7 @@ from attrs import define, field
 from broker.dispatch import BoundRoute, Handler
 from kwire import codec
 from kwire.api_keys import ApiKey
-from kwire.schema import Struct
+from kwire.messages import request_class
 
 if TYPE_CHECKING:
     from broker.services import Services
@@ -116,12 +115,6 @@ def api_name(api_key: ApiKey) -> str:
     return "".join(word.capitalize() for word in api_key.name.split("_"))
 
 
-def request_class(api_key: ApiKey) -> type[Struct]:
-    """The message class of an API's request."""
-    module = importlib.import_module(f"kwire.messages.{api_key.name.lower()}")
-    return cast(type[Struct], getattr(module, f"{api_name(api_key)}Request"))
-
-
 def route(
     api_key: ApiKey,
     served: str,
@@ -209,8 +202,3 @@ def routes(s: Services) -> list[Route]:
 def table(lines: Iterable[Route]) -> dict[int, Route]:
     """By API key."""
     return {int(line.api_key): line for line in lines}
-
-
-def snake_case(name: str) -> str:
-    """ListOffsets -> list_offsets."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -262,10 +262,6 @@ class TlsTransport:
         self._encrypted = memoryview(b"")
         self.handshaken = False
 
-    def peer_certificate(self) -> bytes | None:
-        """The client's certificate (DER), when it showed one and the handshake is done."""
-        return self._tls.getpeercert(binary_form=True) if self.handshaken else None
-
     def receive_into(self, view: memoryview) -> int:
         while True:
             try:

@@ -19,8 +19,8 @@ from broker.controller.decisions.partitions import OngoingReassignment, Partitio
 from broker.controller.decisions.topics import CreatedTopic, MorePartitions, NewTopic, TopicDefaults, TopicTools
 from broker.controller.image import ClusterImage, ImageChange
 from broker.controller.placement import Below
-from broker.controller.ports import RESOURCE_BROKER, ConfigResource, ConfigRules, MetadataLog, UuidSource
-from broker.controller.records import AbortTransactionRecord, NoOpRecord, Record
+from broker.controller.ports import ConfigResource, ConfigRules, MetadataLog, UuidSource
+from broker.controller.records import AbortTransactionRecord, Record
 from broker.controller.replay import Replayer
 from broker.controller.settings import ControllerSettings
 from broker.deferred import Deferred, resolved
@@ -120,10 +120,6 @@ class Controller:
     def unfence_broker(self, broker_id: int) -> None:
         """The broker is back, with its log intact."""
         self._carry_out(brokers.unfence(self.image, broker_id))
-
-    def write_no_op(self) -> None:
-        """What Kafka writes every `metadata.max.idle.interval.ms` to move the log's end on."""
-        self._write([NoOpRecord()])
 
     def on_change(self, fn: Callable[[ImageChange], None]) -> None:
         """Call `fn` after each change of the image from now on."""
@@ -243,11 +239,6 @@ class Controller:
     async def allocate_producer_ids(self, broker_id: int) -> range:
         """A block of producer ids that nobody else gets."""
         return await self._perform(brokers.allocate_producer_ids(self.image, broker_id))
-
-    def dynamic_broker_configs(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
-        """What was set for this node, and for all brokers."""
-        image = self.image
-        return image.configs(RESOURCE_BROKER, str(self.settings.node_id)), image.configs(RESOURCE_BROKER, "")
 
     # One FIFO
 

@@ -147,11 +147,6 @@ class ClassicGroup:
         return self.state in VALID_PREVIOUS_STATES[PREPARING_REBALANCE]
 
     @property
-    def is_simple(self) -> bool:
-        """A group of no members that was only ever committed to."""
-        return self.protocol_type is None and self.state is EMPTY and not self.pending_join
-
-    @property
     def uses_consumer_protocol(self) -> bool:
         return self.protocol_type == CONSUMER_PROTOCOL_TYPE
 

@@ -117,11 +117,6 @@ class RecordBatchBuilder:
         """Offset of the first record with the largest timestamp, -1 if none has one."""
         return self._offset_of_max_timestamp
 
-    @property
-    def uncompressed_size(self) -> int:
-        """Bytes of the batch if it were not compressed."""
-        return HEADER_SIZE + len(self._body)
-
     def append(
         self,
         key: bytes | None,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import trio
 
-from broker.routes import request_class
 from kwire.api_keys import ApiKey
+from kwire.messages import request_class
 from kwire.messages.api_versions import ApiVersionsRequest
 from kwire.messages.metadata import MetadataRequest
 from tests.broker.cluster_helpers import batch, running_server

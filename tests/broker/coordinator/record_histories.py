@@ -16,10 +16,10 @@ from typing import Any
 from broker.group.ids import partition_for
 from broker.group.record_codec import decode_all
 from broker.group.records import CoordinatorRecord
-from broker.routes import request_class
 from compat_tests.raw.connection import Connection
 from kwire import codec
 from kwire.api_keys import ApiKey
+from kwire.messages import request_class
 from kwire.messages.find_coordinator import FindCoordinatorRequest
 from tests.broker.coordinator.histories import HISTORIES, TOPICS, play
 from tests.broker.coordinator.transcripts import response_class
