@@ -101,7 +101,7 @@ def _throughput(result: Result) -> Figures:
 
 
 def produce(
-    size: int, count: int, *, codec: str = "none", partitions: int = 1, tls: bool = False
+    size: int, count: int, *, codec: str = "none", partitions: int = 1, tls: bool = False, idempotent: bool = False
 ) -> Callable[[Target, float], AbstractContextManager[Measure]]:
     """librdkafka, acks=all, linger 5 ms, as fast as it goes."""
 
@@ -109,6 +109,8 @@ def produce(
     def prepare(target: Target, scale: float) -> Iterator[Measure]:
         values = json_values(size) if codec != "none" else random_values(size)
         settings = {"acks": "all", "linger.ms": "5", "compression.type": codec}
+        if idempotent:
+            settings["enable.idempotence"] = "true"
         records = int(count * scale)
 
         def measure() -> Figures:
@@ -193,6 +195,46 @@ def one_by_one(mode: str, count: int) -> Callable[[Target, float], AbstractConte
                 load.begin()
                 result = load.finish()
                 return {"p50_ms": result["p50_ms"], "p99_ms": result["p99_ms"]}
+
+        yield measure
+
+    return prepare
+
+
+def transactions(client: str) -> Callable[[Target, float], AbstractContextManager[Measure]]:
+    """librdkafka or Kafka's own producer, one transaction after the other: 10 records of 100 B over 2 partitions."""
+
+    @contextlib.contextmanager
+    def prepare(target: Target, scale: float) -> Iterator[Measure]:
+        count = max(int(1000 * scale), 50)
+
+        def measure() -> Figures:
+            with contextlib.ExitStack() as stack:
+                name = stack.enter_context(topic(target, "txn", 2))
+                if client == "java":
+                    program = programs.java_transactions(
+                        target, name, count=count, warmup=count // 2, value_size=100, partitions=2
+                    )
+                else:
+                    program = programs.rdkafka(
+                        target,
+                        "txn",
+                        name,
+                        count=count,
+                        warmup=count // 5,
+                        values=random_values(100),
+                        partitions=2,
+                        settings={"transactional.id": name, "linger.ms": "0"},
+                    )
+                load = stack.enter_context(program)
+                load.begin()
+                result = load.finish()
+                return {
+                    "per_s": result["per_second"],
+                    "p50_ms": result["p50_ms"],
+                    "p99_ms": result["p99_ms"],
+                    "cpu_ms": result.broker_cpu_seconds / result["transactions"] * 1e3,
+                }
 
         yield measure
 
@@ -307,6 +349,15 @@ def _latency(title: str, p50: float | None = None, p99: float | None = None) -> 
     )
 
 
+def _transaction_row(key: str, title: str, client: str) -> Row:
+    metrics = (
+        Metric("per_s", f"transactions of 10 records, {title}", "1/s", goal=1.0),
+        *_latency(f"commit of a transaction, {title}", p50=1.0, p99=1.0),
+        Metric("cpu_ms", f"transactions of 10 records, {title}, broker CPU", "ms each", higher=False),
+    )
+    return Row(key, metrics, transactions(client))
+
+
 ROWS = (
     Row("produce_1k", (_rate("produce 1 KB", 1.8), _cpu("produce 1 KB", 0.4)), produce(1024, 600_000)),
     Row(
@@ -315,6 +366,13 @@ ROWS = (
         produce(100, 3_000_000),
     ),
     Row("produce_lz4", (_rate("produce 1 KB lz4", 0.9), _cpu("produce 1 KB lz4")), produce(1024, 600_000, codec="lz4")),
+    Row(
+        "produce_idempotent",
+        (_rate("produce 1 KB, idempotent", 1.8), _cpu("produce 1 KB, idempotent", 0.4)),
+        produce(1024, 600_000, idempotent=True),
+    ),
+    _transaction_row("transactions", "librdkafka", "rdkafka"),
+    _transaction_row("transactions_java", "Java client", "java"),
     Row("consume_1k", (_rate("consume 1 KB", 0.9), _cpu("consume 1 KB")), consume(1024, 800_000)),
     Row("one_at_a_time", _latency("one record at a time, acks=all", p50=1.1), one_by_one("one", 10_000)),
     Row("end_to_end", _latency("produce to consume", p99=0.7), one_by_one("through", 5_000)),

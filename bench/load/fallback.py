@@ -16,6 +16,8 @@ from pathlib import Path
 import confluent_kafka
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+_RECORDS_A_TRANSACTION = 10
+
 
 def _wait_for_start() -> None:
     print("ready", flush=True)
@@ -183,7 +185,31 @@ class _Rdkafka:
                 took_ms.append((time.perf_counter() - began) * 1e3)
         return took_ms
 
+    def transactions(self, count: int) -> list[float]:
+        took_ms = []
+        for _ in range(count):
+            self.producer.begin_transaction()
+            for number in range(_RECORDS_A_TRANSACTION):
+                value = self.values[number % len(self.values)]
+                self.producer.produce(
+                    self.topic, value, partition=number % self.partitions, on_delivery=self._on_delivery
+                )
+            began = time.perf_counter()
+            self.producer.commit_transaction(60)
+            took_ms.append((time.perf_counter() - began) * 1e3)
+        return took_ms
+
     def run(self) -> None:
+        if self.mode == "txn":
+            self.producer.init_transactions(60)
+            self.transactions(self.warmup)
+            _wait_for_start()
+            began = time.perf_counter()
+            took_ms = self.transactions(self.count)
+            rate = self.count / (time.perf_counter() - began)
+            figures = {"transactions": self.count, "failed": self.failed, "per_second": rate}
+            print(json.dumps({**figures, **_percentiles(took_ms)}), flush=True)
+            return
         if self.mode in ("one", "through"):
             self.one_by_one(self.warmup)
             _wait_for_start()

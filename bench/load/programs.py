@@ -21,7 +21,7 @@ from typing import Any
 
 import confluent_kafka
 
-from bench import process
+from bench import java, process
 from bench.targets import ROOT, Target
 
 HERE = Path(__file__).resolve().parent
@@ -76,9 +76,11 @@ class Generator:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
         )
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if line.strip() != "ready":
-            self._fail(line)
+        said = ""
+        while (line := self.process.stdout.readline()).strip() != "ready":
+            said += line
+            if not line:
+                self._fail(said)
         self._cpu_before = 0.0
 
     def _fail(self, line: str) -> None:
@@ -154,6 +156,17 @@ def raw(
         command = [*program("raw_load"), host, port, *map(str, numbers), file.name]
         with _generator(command, target) as made:
             yield made
+
+
+@contextlib.contextmanager
+def java_transactions(
+    target: Target, topic: str, *, count: int, warmup: int, value_size: int, partitions: int
+) -> Iterator[Generator]:
+    """`TransactionLoad` (see TransactionLoad.java), compiled by the JVM that runs it. Raises JavaMissingError."""
+    command = [java.find_java(), "-Xmx256m", "-cp", java.class_path(), str(HERE / "TransactionLoad.java")]
+    numbers = [partitions, count, warmup, value_size]
+    with _generator([*command, target.bootstrap, topic, *map(str, numbers)], target) as made:
+        yield made
 
 
 @contextlib.contextmanager

@@ -7,6 +7,8 @@
  *       one       COUNT records, each produced when the previous one was acknowledged
  *       through   COUNT records, each produced when the previous one came out of a consumer
  *       flood     produce until standard input is closed
+ *       txn       COUNT transactions, one after the other, of RECORDS_A_TRANSACTION records each over all partitions;
+ *                 the latency is that of commit_transaction, which first delivers what is still on its way
  * VALUES_FILE holds values of VALUE_SIZE bytes one after the other, taken in turn. Every mode begins with WARMUP records
  * that are not measured, prints "ready", waits for a line on standard input, and ends with one line of JSON.
  * key=value are the library's settings. Only public functions are declared here, so no header is needed to compile it.
@@ -53,12 +55,16 @@ typedef struct {
     X(int, poll_set_consumer, (void *))                                                                             \
     X(ssize_t, consume_batch_queue, (void *, int, message_t **, size_t))                                            \
     X(void, message_destroy, (message_t *))                                                                         \
+    X(void *, init_transactions, (void *, int))                                                                     \
+    X(void *, begin_transaction, (void *))                                                                          \
+    X(void *, commit_transaction, (void *, int))                                                                    \
+    X(const char *, error_string, (void *))                                                                         \
     X(const char *, err2str, (int))
 
 #define DECLARE(result, name, arguments) static result(*kafka_##name) arguments;
 FUNCTIONS(DECLARE)
 
-enum { PRODUCER = 0, CONSUMER = 1, BATCH = 1000, ANY_PARTITION = -1, QUEUE_FULL = -184, PARTITION_EOF = -191 };
+enum { RECORDS_A_TRANSACTION = 10, PRODUCER = 0, CONSUMER = 1, BATCH = 1000, ANY_PARTITION = -1, QUEUE_FULL = -184, PARTITION_EOF = -191 };
 
 static char *topic_name, *values, **settings;
 static int partitions, setting_count;
@@ -175,6 +181,21 @@ static void one_by_one(void *producer, void *topic, void *queue, long count, dou
     }
 }
 
+static void check(const char *what, void *error) {
+    if (error) die(what, kafka_error_string(error));
+}
+
+static void transactions(void *producer, void *topic, long count, double *took) {
+    for (long i = 0; i < count; i++) {
+        check("begin", kafka_begin_transaction(producer));
+        for (int n = 0; n < RECORDS_A_TRANSACTION; n++)
+            if (kafka_produce(topic, n % partitions, 0, value(), value_size, NULL, 0, NULL)) die("produce", "refused");
+        double began = now();
+        check("commit", kafka_commit_transaction(producer, 60000));
+        if (took) took[i] = (now() - began) * 1e3;
+    }
+}
+
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return x < y ? -1 : x > y;
@@ -225,6 +246,17 @@ int main(int argc, char **argv) {
         double began = now();
         long sent = produce_many(producer, topic, count, !strcmp(mode, "flood"));
         print_rate(sent, now() - began);
+    } else if (!strcmp(mode, "txn")) {
+        double *took = malloc(sizeof *took * count);
+        check("init", kafka_init_transactions(producer, 60000));
+        transactions(producer, topic, warmup, NULL);
+        wait_for_start();
+        double began = now();
+        transactions(producer, topic, count, took);
+        double seconds = now() - began;
+        qsort(took, count, sizeof *took, by_value);
+        printf("{\"transactions\": %ld, \"failed\": %ld, \"per_second\": %.2f, \"p50_ms\": %.4f, \"p99_ms\": %.4f}\n", count,
+               failed, count / seconds, took[count / 2], took[(long)(0.99 * (count - 1))]);
     } else {
         double *took = malloc(sizeof *took * count);
         void *queue = strcmp(mode, "through") ? NULL : consumer_queue(-2);
