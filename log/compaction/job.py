@@ -1,7 +1,7 @@
 """What the cleaning of one log needs to know, and what it answers: plain data that travels as one line of JSON.
 
     job = CleaningJob.from_json(line)
-    result = cleaning.clean(storage, job, hooks)       # hooks.group_done(group) after each replacement segment is synced
+    result = cleaning.clean(storage, job, hooks)       # hooks.group_done(group) for each replacement segment
     line = result.to_json()
 
 A job is a snapshot of the log taken on its own thread; the cleaning touches nothing but the files below
