@@ -9,16 +9,19 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from broker.coordinator.ports import CoordinatorClock, OffsetsTopic, Topics
+from broker.coordinator.group_machine import GroupMachine
+from broker.coordinator.ports import CoordinatorClock, InternalTopic, Topics
 from broker.coordinator.shard import Shard, ShardStatus
 from broker.deferred import Deferred
 from broker.group.admin import delete_group, describe, list_groups
 from broker.group.config import GroupConfig
 from broker.group.decision import Decision, Waiter
+from broker.group.heartbeat import heartbeat
 from broker.group.ids import partition_for
 from broker.group.join import join, refusal
 from broker.group.leave import leave
 from broker.group.offsets import DeletedTopic, commit, delete, fetch, fetch_all, forget_topics
+from broker.group.rebalance import session_key
 from broker.group.state import ShardState
 from broker.group.sync import sync
 from kwire.error_codes import ErrorCode
@@ -51,7 +54,7 @@ class GroupCoordinator:
 
     def __init__(
         self,
-        offsets_topic: OffsetsTopic,
+        offsets_topic: InternalTopic,
         topics: Topics,
         clock: CoordinatorClock,
         config: GroupConfig,
@@ -61,8 +64,8 @@ class GroupCoordinator:
         self.config = config
         self._offsets_topic = offsets_topic
         self._clock = clock
-        self._new_id = new_id
-        self._shards: dict[int, Shard] = {}
+        self._machine = GroupMachine(config, new_id)
+        self._shards: dict[int, Shard[ShardState]] = {}
         self._partition_of: dict[str, int] = {}
         self._closed = False
 
@@ -88,7 +91,7 @@ class GroupCoordinator:
         created.add_callback(_log_failure)
         return bool(self._offsets_topic.partition_count())
 
-    def _shard(self, group_id: str) -> Shard:
+    def _shard(self, group_id: str) -> Shard[ShardState]:
         """The group's shard, loading or active. ApiError NOT_COORDINATOR: not on this node, or no topic yet."""
         partition = self._partition_of.get(group_id)
         if partition is None:
@@ -102,11 +105,11 @@ class GroupCoordinator:
                 self._partition_of[group_id] = partition
         return self._shards.get(partition) or self._open_shard(partition)
 
-    def _open_shard(self, partition: int) -> Shard:
+    def _open_shard(self, partition: int) -> Shard[ShardState]:
         storage = self._offsets_topic.log(partition) if not self._closed else None
         if storage is None:
             raise ApiError(ErrorCode.NOT_COORDINATOR)
-        shard = Shard(partition, storage, self._clock, self.config, self._new_id)
+        shard = Shard(partition, storage, self._clock, self._machine)
         self._shards[partition] = shard
         shard.load()
         return shard
@@ -164,10 +167,20 @@ class GroupCoordinator:
             return ErrorCode.INVALID_GROUP_ID
         try:
             shard = self._shard(group_id)
-            return shard.heartbeat(group_id, request.member_id, request.group_instance_id, request.generation_id)
+            shard.check_active()
         except ApiError as error:
             # A member of a group that is being loaded is not to be worried: its session begins when that is done.
             return ErrorCode.NONE if error.code is ErrorCode.COORDINATOR_LOAD_IN_PROGRESS else error.code
+        # The answer is held back by nothing: it stores nothing and shows nothing that is stored.
+        tick_ms = self._clock.monotonic_ms()
+        member_id = request.member_id
+        code, to_arm = heartbeat(
+            shard.state, group_id, member_id, request.group_instance_id, request.generation_id, tick_ms
+        )
+        if to_arm is not None:
+            to_arm.timer_due_ms = to_arm.deadline_ms
+            shard.set_timer(session_key(group_id, member_id), to_arm.deadline_ms - tick_ms)
+        return code
 
     async def leave_group(self, group_id: str, members: list[MemberIdentity]) -> LeaveGroupResponse:
         if not group_id:

@@ -1,11 +1,14 @@
-"""What the group coordinator needs from the rest of the broker. Adapters are wired in at startup."""
+"""What a coordinator needs from the rest of the broker, and a shard from its coordinator. Wired in at startup."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 
+from broker.decision import Decision, TimerKey, Waiter
 from broker.deferred import Deferred
+
+StateT = TypeVar("StateT")
 
 
 class CancellableTimer(Protocol):
@@ -23,7 +26,7 @@ class CoordinatorClock(Protocol):
 
 
 class CoordinatorLog(Protocol):
-    """One partition of `__consumer_offsets`, of which this node is the leader."""
+    """One partition of an internal topic, of which this node is the leader."""
 
     @property
     def leader_epoch(self) -> int: ...
@@ -48,8 +51,8 @@ class CoordinatorLog(Protocol):
         """
 
 
-class OffsetsTopic(Protocol):
-    """`__consumer_offsets` itself."""
+class InternalTopic(Protocol):
+    """`__consumer_offsets` or `__transaction_state` itself."""
 
     def partition_count(self) -> int | None:
         """How many partitions it has; None while it does not exist."""
@@ -62,6 +65,40 @@ class OffsetsTopic(Protocol):
 
     def has_data(self, partition: int, /) -> bool:
         """Whether anything was ever appended, told without opening a partition that was not used yet."""
+
+
+class Machine(Protocol[StateT]):
+    """A kind of state that a shard keeps. One for all shards of a coordinator: it holds no state of its own."""
+
+    @property
+    def noun(self) -> str:
+        """What the state consists of, for log lines: "groups"."""
+
+    @property
+    def commit_timeout_ms(self) -> float:
+        """How long an answer waits for its commit before it is COORDINATOR_NOT_AVAILABLE."""
+
+    def new_state(self) -> StateT: ...
+
+    def encode(self, decision: Decision[Any], max_bytes: int, /) -> Sequence[bytes | bytearray] | None:
+        """The decision's records as batches of at most `max_bytes`; None when they do not fit."""
+
+    def replay(self, state: StateT, decision: Decision[Any], /) -> None:
+        """Apply the decision's records, which were appended just now."""
+
+    def read(self, state: StateT, chunk: memoryview, now_ms: int, /) -> None:
+        """Apply whole batches of the log to a state that is being loaded. KwireError: they cannot be read at all."""
+
+    def loaded(self, state: StateT, /) -> int:
+        """All was read: build the soft state. Returns how many there are."""
+
+    def begin(self, state: StateT, decision: Decision[Any], /) -> None:
+        """The shard's first operation after loading."""
+
+    def timer_fired(self, state: StateT, key: TimerKey, decision: Decision[Any], /) -> None: ...
+
+    def parked(self, state: StateT, /) -> list[Waiter]:
+        """Requests that wait in the state itself: they are refused when it is dropped."""
 
 
 class Topics(Protocol):

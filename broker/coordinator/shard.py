@@ -1,8 +1,11 @@
-"""One shard of the group coordinator: a partition of `__consumer_offsets` and the groups in it.
+"""One shard of a coordinator: a partition of its internal topic, and the state that partition's records make.
 
 A shard is one FIFO. An operation decides, appends and replays without waiting for anything; its answers are given when
 all that was appended up to then is committed. When an append or a commit fails, everything that waits is refused and
 the shard is read anew from its log, so no decision ever has to be taken back. (Kafka: CoordinatorRuntime)
+
+What the state is, how records become bytes and what timers mean is the `Machine`'s (broker.coordinator.ports): groups
+and transactions each have one.
 """
 
 from __future__ import annotations
@@ -12,34 +15,21 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from attrs import define
 
-from broker.coordinator.ports import CancellableTimer, CoordinatorClock, CoordinatorLog
+from broker.coordinator.ports import CancellableTimer, CoordinatorClock, CoordinatorLog, Machine
+from broker.decision import Decision, TimerKey, Waiter
 from broker.deferred import Deferred
-from broker.group.config import GroupConfig
-from broker.group.decision import Decision, TimerKey, Waiter
-from broker.group.heartbeat import heartbeat
-from broker.group.offsets import expire
-from broker.group.rebalance import (
-    extend_session,
-    join_timer_fired,
-    prepare,
-    session_key,
-    session_timer_fired,
-    sync_timer_fired,
-)
-from broker.group.record_codec import decode_records, encode_batches
-from broker.group.state import ShardState
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError, KwireError
-from kwire.records import Codec
 
 log = logging.getLogger(__name__)
 
-Operation = Callable[[Decision], None]
-EXPIRY_KEY: TimerKey = ("expiry",)
+StateT = TypeVar("StateT")
+AnyDecision: TypeAlias = Decision[Any]
+Operation: TypeAlias = Callable[[AnyDecision], None]
 COMMIT_KEY: TimerKey = ("commit",)
 RELOAD_DELAY_MS = 1_000.0
 FIRST_LOAD_BYTES = 2 * 1024 * 1024
@@ -64,36 +54,29 @@ class Pending:
     offset: int
     deadline_ms: float
     answers: list[tuple[Waiter, Any]]
-    then: Callable[[Decision], None] | None
-    refused: Callable[[ErrorCode, Decision], None] | None
+    then: Callable[[AnyDecision], None] | None
+    refused: Callable[[ErrorCode, AnyDecision], None] | None
 
 
-class Shard:
+class Shard(Generic[StateT]):
     """See the module. `load` first; until it is through every operation raises COORDINATOR_LOAD_IN_PROGRESS."""
 
     def __init__(
-        self,
-        partition: int,
-        storage: CoordinatorLog,
-        clock: CoordinatorClock,
-        config: GroupConfig,
-        new_id: Callable[[], str],
+        self, partition: int, storage: CoordinatorLog, clock: CoordinatorClock, machine: Machine[StateT]
     ) -> None:
         self.partition = partition
         self.status = ShardStatus.LOADING
         self._storage = storage
         self._clock = clock
-        self._config = config
-        self._compression = Codec(config.offsets_topic_compression_codec)
-        self._new_id = new_id
-        self.state = ShardState(config, new_id)
+        self._machine = machine
+        self.state: StateT = machine.new_state()
         self._timers: dict[TimerKey, CancellableTimer] = {}
         self._pending: deque[Pending] = deque()
         self._appended = 0
         self._committed = 0
         self._loader: Iterator[int] | None = None
         self._loaded_at_ms = float("-inf")
-        self._when_active: list[Callable[[ShardState, Decision], None]] = []
+        self._when_active: list[Callable[[StateT, AnyDecision], None]] = []
 
     # Operations
 
@@ -104,7 +87,7 @@ class Shard:
         if self.status is not ShardStatus.ACTIVE:
             raise ApiError(ErrorCode.NOT_COORDINATOR)
 
-    def submit(self, operate: Callable[[Waiter, Decision], None]) -> Deferred[Any]:
+    def submit(self, operate: Callable[[Waiter, AnyDecision], None]) -> Deferred[Any]:
         """Run an operation that answers `waiter`, now or later. ApiError: refused, nothing was changed."""
         self.check_active()
         waiter: Deferred[Any] = Deferred()
@@ -118,10 +101,10 @@ class Shard:
     def run(self, operate: Operation) -> None:
         """Decide and carry out. ApiError: `operate` refused, and changed nothing.
 
-        Any other error is a bug, which may have left the groups halfway: they are loaded anew, the other shards and the
+        Any other error is a bug, which may have left the state halfway: it is loaded anew, the other shards and the
         broker go on.
         """
-        decision = Decision(self._clock.now_ms(), self._clock.monotonic_ms())
+        decision: AnyDecision = Decision(self._clock.now_ms(), self._clock.monotonic_ms())
         try:
             operate(decision)
         except ApiError:
@@ -132,28 +115,23 @@ class Shard:
             return
         self._carry_out(decision)
 
-    def run_when_active(self, operate: Callable[[ShardState, Decision], None]) -> None:
+    def run_when_active(self, operate: Callable[[StateT, AnyDecision], None]) -> None:
         """Run an operation nobody waits for, as soon as the shard is loaded."""
         if self.status is ShardStatus.ACTIVE:
             self.run(partial(operate, self.state))
         elif self.status is ShardStatus.LOADING:
             self._when_active.append(operate)
 
-    def heartbeat(self, group_id: str, member_id: str, instance_id: str | None, generation: int) -> ErrorCode:
-        """The answer of a Heartbeat. Held back by nothing: it stores nothing and shows nothing that is stored."""
-        self.check_active()
-        tick_ms = self._clock.monotonic_ms()
-        code, to_arm = heartbeat(self.state, group_id, member_id, instance_id, generation, tick_ms)
-        if to_arm is not None:
-            to_arm.timer_due_ms = to_arm.deadline_ms
-            self._set_timer(session_key(group_id, member_id), to_arm.deadline_ms - tick_ms)
-        return code
+    @property
+    def leader_epoch(self) -> int:
+        """The log's: what tells the coordinator of today from the one before (Kafka: the coordinator epoch)."""
+        return self._storage.leader_epoch
 
     # Carrying out
 
-    def _carry_out(self, decision: Decision) -> None:
+    def _carry_out(self, decision: AnyDecision) -> None:
         for key, delay_ms in decision.timers:
-            self._set_timer(key, delay_ms)
+            self.set_timer(key, delay_ms)
         if decision.records:
             self._append(decision)
         elif self._pending:
@@ -161,10 +139,8 @@ class Shard:
         else:
             self._finish(decision.answers, decision.on_committed)
 
-    def _append(self, decision: Decision) -> None:
-        batches = encode_batches(
-            decision.records, decision.now_ms, self._storage.max_batch_bytes, decision.splittable, self._compression
-        )
+    def _append(self, decision: AnyDecision) -> None:
+        batches = self._machine.encode(decision, self._storage.max_batch_bytes)
         if batches is None:
             self._refuse(decision)
             return
@@ -175,9 +151,7 @@ class Shard:
             # Whatever it was, the log may hold a part of it: read it anew.
             self._fail(error, decision.answers)
             return
-        state = self.state
-        for record in decision.records:
-            state.replay(record, decision.now_ms)
+        self._machine.replay(self.state, decision)
         committed = self._storage.committed(self._appended)
         if committed.done and not self._pending:
             try:
@@ -191,22 +165,22 @@ class Shard:
         self._wait(decision)
         committed.add_callback(partial(self._commit_done, self.state, self._appended))
 
-    def _refuse(self, decision: Decision) -> None:
-        """The records do not fit into a batch: nothing was appended, the groups live on unstored."""
-        log.error("partition %d: a group's records exceed max.message.bytes", self.partition)
+    def _refuse(self, decision: AnyDecision) -> None:
+        """The records do not fit into a batch: nothing was appended, the live state goes on unstored."""
+        log.error("partition %d: records of %s exceed max.message.bytes", self.partition, self._machine.noun)
         code = ErrorCode.UNKNOWN_SERVER_ERROR
         for waiter, _ in decision.answers:
             waiter.fail(ApiError(code))
         if decision.on_refused is not None:
             self.run(partial(decision.on_refused, code))
 
-    def _wait(self, decision: Decision) -> None:
-        deadline_ms = decision.tick_ms + self._config.offsets_commit_timeout_ms
+    def _wait(self, decision: AnyDecision) -> None:
+        deadline_ms = decision.tick_ms + self._machine.commit_timeout_ms
         self._pending.append(
             Pending(self._appended, deadline_ms, decision.answers, decision.on_committed, decision.on_refused)
         )
         if COMMIT_KEY not in self._timers:
-            self._set_timer(COMMIT_KEY, self._config.offsets_commit_timeout_ms)
+            self.set_timer(COMMIT_KEY, self._machine.commit_timeout_ms)
 
     def _commit_timer_fired(self) -> None:
         """Who has waited too long is told to ask again; what was appended may still be committed."""
@@ -214,7 +188,7 @@ class Shard:
         late = [pending for pending in self._pending if pending.deadline_ms <= now_ms]
         left = [pending for pending in self._pending if pending.deadline_ms > now_ms]
         if left:
-            self._set_timer(COMMIT_KEY, left[0].deadline_ms - now_ms)
+            self.set_timer(COMMIT_KEY, left[0].deadline_ms - now_ms)
         for pending in late:
             answers, pending.answers = pending.answers, []
             refused, pending.refused = pending.refused, None
@@ -223,14 +197,14 @@ class Shard:
                     waiter.fail(ApiError(ErrorCode.COORDINATOR_NOT_AVAILABLE))
             if refused is not None:
                 pending.then = None
-                later = Decision(self._clock.now_ms(), now_ms)
+                later: AnyDecision = Decision(self._clock.now_ms(), now_ms)
                 refused(ErrorCode.COORDINATOR_NOT_AVAILABLE, later)
                 answers, later.answers = later.answers, []
                 self._carry_out(later)
                 # Refusals show nothing that could be lost: they do not wait as well.
                 self._finish(answers, None)
 
-    def _commit_done(self, state: ShardState, offset: int, committed: Deferred[None]) -> None:
+    def _commit_done(self, state: StateT, offset: int, committed: Deferred[None]) -> None:
         if state is not self.state:
             return  # loaded anew since
         try:
@@ -243,15 +217,15 @@ class Shard:
             pending = self._pending.popleft()
             self._finish(pending.answers, pending.then)
         if not self._pending:
-            self._set_timer(COMMIT_KEY, None)
+            self.set_timer(COMMIT_KEY, None)
 
-    def _finish(self, answers: list[tuple[Waiter, Any]], then: Callable[[Decision], None] | None) -> None:
+    def _finish(self, answers: list[tuple[Waiter, Any]], then: Callable[[AnyDecision], None] | None) -> None:
         """Committed: what the decision left to do, then the answers. The state is consistent before the first one."""
         if then is not None:
-            later = Decision(self._clock.now_ms(), self._clock.monotonic_ms())
+            later: AnyDecision = Decision(self._clock.now_ms(), self._clock.monotonic_ms())
             then(later)
             for key, delay_ms in later.timers:
-                self._set_timer(key, delay_ms)
+                self.set_timer(key, delay_ms)
             answers = answers + later.answers
         for waiter, response in answers:
             if not waiter.done:
@@ -259,7 +233,7 @@ class Shard:
 
     # Timers
 
-    def _set_timer(self, key: TimerKey, delay_ms: float | None) -> None:
+    def set_timer(self, key: TimerKey, delay_ms: float | None) -> None:
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
@@ -270,25 +244,17 @@ class Shard:
         self._timers.pop(key, None)
         if self.status is not ShardStatus.ACTIVE:
             return
-        kind = key[0]
-        if kind == "session":
-            self.run(partial(session_timer_fired, self.state, key[1], key[2]))
-        elif kind == "join":
-            self.run(partial(join_timer_fired, self.state, key[1]))
-        elif kind == "sync":
-            self.run(partial(sync_timer_fired, self.state, key[1]))
-        elif kind == "commit":
+        if key is COMMIT_KEY:
             self._commit_timer_fired()
         else:
-            self._set_timer(EXPIRY_KEY, self._config.offsets_retention_check_interval_ms)
-            self.run(partial(expire, self.state))
+            self.run(partial(self._machine.timer_fired, self.state, key))
 
     # Loading
 
     def load(self) -> None:
         """Read the log: the first slice at once, the rest a slice a turn, so that other shards are served meanwhile."""
         self.status = ShardStatus.LOADING
-        self.state = ShardState(self._config, self._new_id)
+        self.state = self._machine.new_state()
         self._appended = self._committed = 0
         self._loader = self._read_log(self.state)
         self._load_next(FIRST_LOAD_BYTES)
@@ -304,12 +270,14 @@ class Shard:
             self._loader = None
             self._loaded()
         except (ApiError, OSError) as error:
-            log.error("partition %d: loading groups failed, trying again: %s", self.partition, error)
+            log.error("partition %d: loading %s failed, trying again: %s", self.partition, self._machine.noun, error)
             self._loader = None
             self._clock.call_later(RELOAD_DELAY_MS, self._retry_load)
         except KwireError as error:
-            # It would be the same again. Going on without the record could give a group back what it gave up.
-            log.error("partition %d: a record cannot be read, its groups are not served: %s", self.partition, error)
+            # It would be the same again.
+            log.error(
+                "partition %d cannot be read, its %s are not served: %s", self.partition, self._machine.noun, error
+            )
             self._loader = None
             self._when_active.clear()
             self.status = ShardStatus.FAILED
@@ -320,44 +288,34 @@ class Shard:
         if self.status is ShardStatus.LOADING and self._loader is None:
             self.load()
 
-    def _read_log(self, state: ShardState) -> Iterator[int]:
+    def _read_log(self, state: StateT) -> Iterator[int]:
         now_ms = self._clock.now_ms()
         for chunk in self._storage.read_all():
-            for record in decode_records(chunk):
-                state.replay(record, now_ms)
+            self._machine.read(state, chunk, now_ms)
             yield len(chunk)
 
     def _loaded(self) -> None:
-        self.state.finish_loading()
+        count = self._machine.loaded(self.state)
         self.status = ShardStatus.ACTIVE
         self._loaded_at_ms = self._clock.monotonic_ms()
-        self._set_timer(EXPIRY_KEY, self._config.offsets_retention_check_interval_ms)
-        self.run(self._begin_sessions)
+        self.run(partial(self._machine.begin, self.state))
         later, self._when_active = self._when_active, []
         for operate in later:
             self.run_when_active(operate)
-        if self.state.groups:
-            log.info("partition %d: loaded %d groups", self.partition, len(self.state.groups))
-
-    def _begin_sessions(self, decision: Decision) -> None:
-        """Members have a whole session to be heard of; a group above a lowered limit begins a rebalance."""
-        for group in self.state.groups.values():
-            for member in group.members.values():
-                extend_session(group, member, decision)
-            if len(group.members) > self._config.group_max_size:
-                prepare(self.state, group, decision)
+        if count:
+            log.info("partition %d: loaded %d %s", self.partition, count, self._machine.noun)
 
     # The end
 
     def _fail(self, error: BaseException, answers: list[tuple[Waiter, Any]]) -> None:
-        log.error("partition %d: storing groups failed, loading them anew: %s", self.partition, error)
+        log.error("partition %d: storing %s failed, loading them anew: %s", self.partition, self._machine.noun, error)
         refusal = ApiError(refusal_code(error))
         waiting = [waiter for waiter, _ in answers]
         for pending in self._pending:
             waiting += [waiter for waiter, _ in pending.answers]
         parked = self._drop_state()
         self.status = ShardStatus.LOADING
-        self.state = ShardState(self._config, self._new_id)
+        self.state = self._machine.new_state()
         self._loader = None
         # At the next turn; not at once again when it failed right after loading.
         since_loaded_ms = self._clock.monotonic_ms() - self._loaded_at_ms
@@ -375,11 +333,7 @@ class Shard:
             timer.cancel()
         self._timers.clear()
         self._pending.clear()
-        parked: list[Waiter] = []
-        for group in self.state.groups.values():
-            for member in group.members.values():
-                parked += [waiter for waiter in (member.awaiting_join, member.awaiting_sync) if waiter is not None]
-        return parked
+        return self._machine.parked(self.state)
 
     def close(self) -> None:
         """Answer all that waits with NOT_COORDINATOR and stop."""

@@ -1,57 +1,13 @@
-"""What an operation decides: records to append, answers to give once they are committed, timers to set."""
+"""What an operation on groups decides (see `broker.decision`). Timers: ("session", group, member), ("join", group), ..."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import TypeAlias
 
-from attrs import Factory, define
-
+from broker.decision import Decision as AnyDecision
+from broker.decision import TimerKey, Waiter
 from broker.group.records import CoordinatorRecord
-from kwire.error_codes import ErrorCode
 
-# ("session", group, member) | ("join", group) | ("sync", group)
-TimerKey: TypeAlias = tuple[str, ...]
+Decision: TypeAlias = AnyDecision[CoordinatorRecord]
 
-
-class Waiter(Protocol):
-    """A request that waits for its answer. Opaque here: decisions pair it with the answer, the shard gives it."""
-
-    @property
-    def done(self) -> bool: ...
-
-    def resolve(self, value: Any, /) -> None: ...
-
-    def fail(self, error: BaseException, /) -> None: ...
-
-
-@define(slots=True)
-class Decision:
-    """Filled by one operation, carried out by the shard.
-
-    now_ms: wall clock, for what is stored. tick_ms: monotonic, for deadlines.
-    answers: given in order, once `records` and all appended before them are committed.
-    timers: (key, delay in ms from now) sets or replaces, (key, None) cancels.
-    on_committed: runs once the records are committed, with a Decision of its own (its records are not looked at).
-    on_refused: runs instead, with the code to answer, when the records could not even be appended (larger than a batch
-    may be), or were not committed in time.
-    splittable: the records may be appended as several batches, as each stands for itself.
-    """
-
-    now_ms: int
-    tick_ms: float
-    records: list[CoordinatorRecord] = Factory(list)
-    answers: list[tuple[Waiter, Any]] = Factory(list)
-    timers: list[tuple[TimerKey, float | None]] = Factory(list)
-    on_committed: Callable[[Decision], None] | None = None
-    on_refused: Callable[[ErrorCode, Decision], None] | None = None
-    splittable: bool = False
-
-    def answer(self, waiter: Waiter, response: Any) -> None:
-        self.answers.append((waiter, response))
-
-    def schedule(self, key: TimerKey, delay_ms: float) -> None:
-        self.timers.append((key, delay_ms))
-
-    def cancel(self, key: TimerKey) -> None:
-        self.timers.append((key, None))
+__all__ = ["Decision", "TimerKey", "Waiter"]

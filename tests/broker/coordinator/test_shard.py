@@ -181,7 +181,7 @@ class TestBugs:
         def broken(*_: object) -> None:
             raise RuntimeError("a bug")
 
-        monkeypatch.setattr("broker.coordinator.shard.session_timer_fired", broken)
+        monkeypatch.setattr("broker.coordinator.group_machine.session_timer_fired", broken)
         world.clock.advance(10_000)
         world.settle()
         assert world.state() == "Stable"
