@@ -1,4 +1,4 @@
-"""What an operation of a coordinator decides: records to append, answers to give once they are committed, timers to set.
+"""What an operation of a coordinator decides: records to append, answers to give once committed, timers to set.
 
 Pure: filled by the decisions of `broker.group` and `broker.txn`, carried out by `broker.coordinator.shard`.
 """

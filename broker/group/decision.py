@@ -1,4 +1,4 @@
-"""What an operation on groups decides (see `broker.decision`). Timers: ("session", group, member), ("join", group), ..."""
+"""What an operation on groups decides. Timers: ("session", group, member), ("join", group), ("sync", group)."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from broker.coordinator.group_machine import GroupMachine
 from broker.coordinator.shard import Shard, ShardStatus, refusal_code
 from broker.group.config import GroupConfig
 from broker.group.decision import Decision, Waiter
@@ -268,7 +269,7 @@ class TestLoading:
         world = World()
         world.commit({("t", 0): 1})
         failing = FailingLog(world.log_of("g"))
-        shard = Shard(0, failing, world.clock, world.config, world.new_id)
+        shard = Shard(0, failing, world.clock, GroupMachine(world.config, world.new_id))
         shard.load()
         assert shard.status is ShardStatus.LOADING
         world.clock.advance(1_000)
