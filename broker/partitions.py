@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from broker.controller.image import ClusterImage, TopicImage
     from log.partition_log import AppendInfo, PartitionLog
     from log.storage import Bytes
+    from log.verification import VerificationGuard
 
 logger = logging.getLogger("kwire.partitions")
 
@@ -114,14 +115,26 @@ class Partition:
 
     # -- writing
 
-    def append(self, records: Bytes, origin: AppendOrigin = AppendOrigin.CLIENT) -> AppendInfo:
+    def append(
+        self,
+        records: Bytes,
+        origin: AppendOrigin = AppendOrigin.CLIENT,
+        guard: VerificationGuard | None = None,
+        transaction_version: int = -1,
+    ) -> AppendInfo:
         """Append; readers see it, and `committed` is done, when the commit rule holds.
 
+        guard: for the first batch of a transaction here (`begin_verification`); transaction_version: for markers.
         Raises RecordsRejectedError, ApiError, CorruptRecordsError.
         """
         partition_log = self.log
         info = partition_log.append_as_leader(
-            records, leader_epoch=self.leader_epoch, now_ms=self._clock.now_ms(), origin=origin
+            records,
+            leader_epoch=self.leader_epoch,
+            now_ms=self._clock.now_ms(),
+            origin=origin,
+            guard=guard,
+            transaction_version=transaction_version,
         )
         if partition_log.commit_rule is CommitRule.FSYNC:
             if partition_log.high_watermark <= info.last_offset:
@@ -132,6 +145,17 @@ class Partition:
             if partition_log.config.flush_messages <= partition_log.unflushed:
                 self.flush_soon()
         return info
+
+    def begin_verification(
+        self, producer_id: int, epoch: int, sequence: int, *, must_begin_at_zero: bool
+    ) -> VerificationGuard | None:
+        """What to show with the first batch of a transaction, taken before its coordinator is asked (KIP-890).
+
+        None: the transaction is open here. Raises ApiError: INVALID_PRODUCER_EPOCH, KAFKA_STORAGE_ERROR.
+        """
+        return self.log.producers.begin_verification(
+            producer_id, epoch, sequence, must_begin_at_zero=must_begin_at_zero, now_ms=self._clock.now_ms()
+        )
 
     def committed(self, offset: int) -> Deferred[None]:
         """Done when the high watermark has reached `offset`; fails with ApiError when it cannot."""

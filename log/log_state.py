@@ -9,8 +9,9 @@ from kwire.errors import ApiError
 from log import recovery
 from log.config import CommitRule, LogConfig
 from log.leader_epochs import UNDEFINED_EPOCH, LeaderEpochs
+from log.producer_entry import ProducerEntry
 from log.producer_snapshots import ProducerSnapshots
-from log.producer_state import ProducerEntry, ProducerStateManager
+from log.producer_state import ProducerStateManager
 from log.segment import Segment
 from log.segments import Segments, Tail
 from log.storage import Storage, remove_if_exists

@@ -31,6 +31,7 @@ from log.results import AppendInfo, DeferredDelete, FlushTargets, ReadResult
 from log.segment import Segment, TimestampOffset
 from log.storage import Bytes, Storage, is_space_error
 from log.transaction_index import AbortedTransaction
+from log.verification import UNCHECKED, VerificationGuard
 
 __all__ = [
     "AppendInfo",
@@ -42,6 +43,7 @@ __all__ = [
     "ReadResult",
     "RecordsRejectedError",
     "TimestampOffset",
+    "VerificationGuard",
 ]
 
 
@@ -113,11 +115,19 @@ class PartitionLog(LogReading, LogFlushing, LogDeleting):
         return log
 
     def append_as_leader(
-        self, records: Bytes, *, leader_epoch: int, now_ms: int, origin: AppendOrigin = AppendOrigin.CLIENT
+        self,
+        records: Bytes,
+        *,
+        leader_epoch: int,
+        now_ms: int,
+        origin: AppendOrigin = AppendOrigin.CLIENT,
+        guard: VerificationGuard | None = UNCHECKED,
+        transaction_version: int = -1,
     ) -> AppendInfo:
         """Validate ``records`` (a client: one batch), give them the next offsets and write them.
 
         Base offset and leader epoch are patched into ``records`` in place when it is writable, else into a copy.
+        ``guard`` and ``transaction_version``: see ``ProducerStateManager.prepare``.
 
         Raises ``ApiError``: what validation and producer state refuse (``RecordsRejectedError`` with the records at
         fault), ``RECORD_LIST_TOO_LARGE`` above ``segment.bytes``, ``KAFKA_STORAGE_ERROR``.
@@ -150,7 +160,7 @@ class PartitionLog(LogReading, LogFlushing, LogDeleting):
                         self.log_start_offset,
                         duplicate=True,
                     )
-            update = self.producers.prepare(header, data, origin)
+            update = self.producers.prepare(header, data, origin, guard=guard, transaction_version=transaction_version)
         if size > config.segment_bytes:
             raise RecordsRejectedError(
                 ErrorCode.RECORD_LIST_TOO_LARGE,

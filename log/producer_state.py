@@ -20,79 +20,30 @@ Pure state: no files, no clock. `manager.encode_snapshot()` gives the bytes of a
 The last stable offset is `first_unstable_offset` where that is below the high watermark, else the high watermark.
 """
 
-from collections.abc import Iterable, Mapping
-from struct import Struct
+from collections.abc import Mapping
 
-from attrs import define, field
+from attrs import define
 
 from kwire.error_codes import ErrorCode
 from kwire.errors import CorruptRecordsError
 from kwire.records.batch import (
     NO_PRODUCER_EPOCH,
     NO_PRODUCER_ID,
-    NO_SEQUENCE,
     NO_TIMESTAMP,
     BatchHeader,
     Buffer,
-    decrement_sequence,
 )
 from kwire.records.control import ControlType, decode_control_type, decode_marker_value
-from kwire.records.crc import crc32c
 from kwire.records.record import read_records
 from log.append_errors import RecordsRejectedError
 from log.append_validation import AppendOrigin
+from log.producer_entry import BatchMetadata, ProducerEntry, decode_snapshot, encode_snapshot
+from log.verification import UNCHECKED, VerificationGuard
 
 BATCHES_KEPT = 5
 """Batches of a producer that a repetition is recognised among."""
 MAX_SEQUENCE = 0x7FFFFFFF
 MAX_EPOCH = 0x7FFF
-
-SNAPSHOT_VERSION = 1
-_SNAPSHOT_HEAD = Struct(">hIi")
-_SNAPSHOT_ENTRY = Struct(">qhiqiqiq")
-_CRC_START = 6
-
-
-@define(slots=True, frozen=True)
-class BatchMetadata:
-    """One of a producer's last batches. `timestamp` is the batch's max timestamp."""
-
-    last_sequence: int
-    last_offset: int
-    offset_delta: int
-    timestamp: int
-
-    @property
-    def first_sequence(self) -> int:
-        return decrement_sequence(self.last_sequence, self.offset_delta)
-
-    @property
-    def first_offset(self) -> int:
-        return self.last_offset - self.offset_delta
-
-
-@define(slots=True)
-class ProducerEntry:
-    """What is known of one producer id; `batches` are the last ones of its epoch, oldest first.
-
-    `last_timestamp` is that of its last batch or marker, `coordinator_epoch` that of its last marker (-1: none yet),
-    `transaction_first_offset` where its open transaction began (None: none is open).
-    """
-
-    producer_id: int
-    epoch: int = NO_PRODUCER_EPOCH
-    coordinator_epoch: int = -1
-    last_timestamp: int = NO_TIMESTAMP
-    transaction_first_offset: int | None = None
-    batches: list[BatchMetadata] = field(factory=list)
-
-    @property
-    def last_sequence(self) -> int:
-        return self.batches[-1].last_sequence if self.batches else NO_SEQUENCE
-
-    @property
-    def last_data_offset(self) -> int:
-        return self.batches[-1].last_offset if self.batches else -1
 
 
 @define(slots=True, frozen=True)
@@ -126,7 +77,7 @@ class ProducerUpdate:
 class ProducerStateManager:
     """See the module's docstring. `partition` ("topic-0") is for messages only."""
 
-    __slots__ = ("_completed", "_ongoing", "_producers", "end_offset", "expiration_ms", "partition")
+    __slots__ = ("_completed", "_ongoing", "_producers", "_verifying", "end_offset", "expiration_ms", "partition")
 
     def __init__(self, partition: str, *, expiration_ms: int = 86_400_000, end_offset: int = 0) -> None:
         self.partition = partition
@@ -137,6 +88,8 @@ class ProducerStateManager:
         """First offset -> producer id of the open transactions, by rising offset."""
         self._completed: dict[int, int] = {}
         """First -> last offset of ended transactions whose marker is not below the high watermark yet."""
+        self._verifying: dict[int, VerificationGuard] = {}
+        """By producer id: transactions whose first batch here waits for the coordinator's answer."""
 
     # State
 
@@ -176,6 +129,27 @@ class ProducerStateManager:
 
     # Appending
 
+    def begin_verification(
+        self, producer_id: int, epoch: int, sequence: int, *, must_begin_at_zero: bool, now_ms: int
+    ) -> VerificationGuard | None:
+        """Taken before the coordinator is asked about a batch's transaction. None: it is open here, so it knows.
+
+        RecordsRejectedError INVALID_PRODUCER_EPOCH: a newer epoch was seen.
+        (Kafka: UnifiedLog.maybeStartTransactionVerification)
+        """
+        entry = self._producers.get(producer_id)
+        if entry is not None:
+            if epoch < entry.epoch:
+                raise _old_epoch(entry, epoch)
+            if entry.transaction_first_offset is not None and entry.epoch == epoch:
+                return None
+        guard = self._verifying.get(producer_id)
+        if guard is None:
+            guard = self._verifying[producer_id] = VerificationGuard(now_ms, sequence, epoch, must_begin_at_zero)
+        else:
+            guard.note(sequence, epoch)
+        return guard
+
     def find_duplicate(self, header: BatchHeader) -> BatchMetadata | None:
         """The batch of the same producer, epoch and sequences among its last five: the answer is its offsets.
 
@@ -196,14 +170,14 @@ class ProducerStateManager:
         data: Buffer | None,
         origin: AppendOrigin,
         *,
-        transaction_verified: bool = True,
+        guard: VerificationGuard | None = UNCHECKED,
         transaction_version: int = -1,
     ) -> ProducerUpdate:
         """Check a batch that has a producer id; nothing is changed. It must carry its final offsets.
 
-        `data` holds the batch at `header.position`; it is looked at for control batches only. `transaction_verified`:
-        the coordinator knows of the transaction (asked before the first batch of one). `transaction_version` is that
-        of a marker's transaction: from 2 on its epoch must be above the last one seen, but for a repetition.
+        `data` holds the batch at `header.position`; it is looked at for control batches only. `guard`: what
+        `begin_verification` gave, the coordinator having said yes since; None: it was not asked. `transaction_version`
+        is that of a marker's transaction: from 2 on its epoch must be above the last one seen, but for a repetition.
 
         RecordsRejectedError: INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER (clients), INVALID_TXN_STATE,
         TRANSACTION_COORDINATOR_FENCED. CorruptRecordsError: a control batch that is none.
@@ -219,8 +193,10 @@ class ProducerStateManager:
                 self._check_coordinator_epoch(entry, marker, header, origin)
             return ProducerUpdate(header, marker)
         if entry is None:
-            if not transaction_verified and header.is_transactional:
-                raise _not_verified()
+            if header.is_transactional:
+                self._check_guard(header, guard)
+            if self._verifying and origin is AppendOrigin.CLIENT:
+                self._check_first_sequence(header, knows_batches=False)
             return ProducerUpdate(header, None)
         if (
             header.is_transactional
@@ -228,15 +204,12 @@ class ProducerStateManager:
             and not (entry.transaction_first_offset is not None and entry.epoch == header.producer_epoch)
         ):
             if header.producer_epoch < entry.epoch:
-                raise RecordsRejectedError(
-                    ErrorCode.INVALID_PRODUCER_EPOCH,
-                    f"Epoch of producer {entry.producer_id} is {header.producer_epoch}, which is smaller than the last "
-                    f"seen epoch {entry.epoch}",
-                )
-            if not transaction_verified:
-                raise _not_verified()
+                raise _old_epoch(entry, header.producer_epoch)
+            self._check_guard(header, guard)
         self._check_epoch(entry, header, origin, -1)
         if origin is AppendOrigin.CLIENT:
+            if self._verifying:
+                self._check_first_sequence(header, knows_batches=bool(entry.batches))
             self._check_sequence(entry, header)
         if entry.transaction_first_offset is not None and not header.is_transactional:
             raise RecordsRejectedError(
@@ -255,6 +228,8 @@ class ProducerStateManager:
             raise ValueError("a batch without a producer id changes nothing")
         if update.is_empty_control:
             return None
+        if self._verifying and header.is_transactional:
+            self._verifying.pop(producer_id, None)
         entry = self._producers.get(producer_id)
         if entry is None:
             entry = self._producers[producer_id] = ProducerEntry(producer_id)
@@ -320,6 +295,25 @@ class ProducerStateManager:
                 f"partition {self.partition}: {marker.coordinator_epoch} (zombie), {entry.coordinator_epoch} (current)",
             )
 
+    def _check_guard(self, header: BatchHeader, guard: VerificationGuard | None) -> None:
+        """The first batch of a transaction: the coordinator knows of it, and nothing of it was written meanwhile."""
+        if guard is not UNCHECKED and (guard is None or self._verifying.get(header.producer_id) is not guard):
+            raise RecordsRejectedError(ErrorCode.INVALID_TXN_STATE, "Record was not part of an ongoing transaction")
+
+    def _check_first_sequence(self, header: BatchHeader, *, knows_batches: bool) -> None:
+        """While a transaction is being verified, its lowest sequence goes first  (Kafka: ProducerAppendInfo)."""
+        guard = self._verifying.get(header.producer_id)
+        if guard is None:
+            return
+        first = header.base_sequence
+        if (guard.must_begin_at_zero and first != 0 and not knows_batches) or first > guard.lowest_sequence:
+            raise RecordsRejectedError(
+                ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
+                f"Out of order sequence number for producer {header.producer_id} at offset {header.base_offset} in "
+                f"partition {self.partition}: {first} (incoming seq. number), {guard.lowest_sequence} (earliest seen "
+                f"sequence)",
+            )
+
     def _check_sequence(self, entry: ProducerEntry, header: BatchHeader) -> None:
         first = header.base_sequence
         if header.producer_epoch != entry.epoch:
@@ -356,6 +350,11 @@ class ProducerStateManager:
         expired = [entry.producer_id for entry in self._producers.values() if self._is_expired(entry, now_ms)]
         for producer_id in expired:
             del self._producers[producer_id]
+        if self._verifying:
+            kept = {
+                id_: guard for id_, guard in self._verifying.items() if now_ms - guard.created_ms < self.expiration_ms
+            }
+            self._verifying = kept
         return len(expired)
 
     def _is_expired(self, entry: ProducerEntry, now_ms: int) -> bool:
@@ -409,8 +408,11 @@ class ProducerStateManager:
         return encode_snapshot(self._producers.values())
 
 
-def _not_verified() -> RecordsRejectedError:
-    return RecordsRejectedError(ErrorCode.INVALID_TXN_STATE, "Record was not part of an ongoing transaction")
+def _old_epoch(entry: ProducerEntry, epoch: int) -> RecordsRejectedError:
+    return RecordsRejectedError(
+        ErrorCode.INVALID_PRODUCER_EPOCH,
+        f"Epoch of producer {entry.producer_id} is {epoch}, which is smaller than the last seen epoch {entry.epoch}",
+    )
 
 
 def _read_marker(header: BatchHeader, data: Buffer | None) -> _Marker:
@@ -423,64 +425,3 @@ def _read_marker(header: BatchHeader, data: Buffer | None) -> _Marker:
     if control_type not in (ControlType.ABORT, ControlType.COMMIT):
         raise CorruptRecordsError(f"a control record of a producer must end a transaction, it is {control_type}")
     return _Marker(control_type is ControlType.ABORT, decode_marker_value(record.value), record.timestamp)
-
-
-def encode_snapshot(entries: Iterable[ProducerEntry]) -> bytes:
-    """A `.snapshot` file of version 1.
-
-        int16 version, uint32 CRC-32C of what follows it, int32 count; per producer int64 id, int16 epoch,
-        int32 last sequence, int64 last offset, int32 offset delta, int64 timestamp, int32 coordinator epoch,
-        int64 first offset of the open transaction (-1: none)
-
-    Of a producer's batches only the last is kept.  (Kafka: ProducerSnapshot)
-    """
-    out = bytearray(_SNAPSHOT_HEAD.size)
-    count = 0
-    for entry in entries:
-        count += 1
-        last = entry.batches[-1] if entry.batches else None
-        out += _SNAPSHOT_ENTRY.pack(
-            entry.producer_id,
-            entry.epoch,
-            NO_SEQUENCE if last is None else last.last_sequence,
-            -1 if last is None else last.last_offset,
-            0 if last is None else last.offset_delta,
-            entry.last_timestamp,
-            entry.coordinator_epoch,
-            -1 if entry.transaction_first_offset is None else entry.transaction_first_offset,
-        )
-    _SNAPSHOT_HEAD.pack_into(out, 0, SNAPSHOT_VERSION, 0, count)
-    crc = crc32c(memoryview(out)[_CRC_START:])
-    _SNAPSHOT_HEAD.pack_into(out, 0, SNAPSHOT_VERSION, crc, count)
-    return bytes(out)
-
-
-def decode_snapshot(data: bytes) -> list[ProducerEntry]:
-    """The producers of a `.snapshot` file. CorruptRecordsError: cut short, an unknown version, a CRC that differs."""
-    if len(data) < _SNAPSHOT_HEAD.size:
-        raise CorruptRecordsError(f"a producer snapshot of {len(data)} bytes is cut short")
-    version, crc, count = _SNAPSHOT_HEAD.unpack_from(data)
-    if version != SNAPSHOT_VERSION:
-        raise CorruptRecordsError(f"Snapshot contained an unknown file version {version}")
-    if not 0 <= count * _SNAPSHOT_ENTRY.size <= len(data) - _SNAPSHOT_HEAD.size:
-        raise CorruptRecordsError(f"a producer snapshot of {len(data)} bytes cannot hold {count} producers")
-    computed = crc32c(memoryview(data)[_CRC_START:])
-    if crc != computed:
-        raise CorruptRecordsError(
-            f"Snapshot is corrupt (CRC is no longer valid). Stored crc: {crc}. Computed crc: {computed}"
-        )
-    entries = []
-    end = _SNAPSHOT_HEAD.size + count * _SNAPSHOT_ENTRY.size
-    for values in _SNAPSHOT_ENTRY.iter_unpack(memoryview(data)[_SNAPSHOT_HEAD.size : end]):
-        producer_id, epoch, sequence, offset, delta, timestamp, coordinator_epoch, first_offset = values
-        entries.append(
-            ProducerEntry(
-                producer_id,
-                epoch,
-                coordinator_epoch,
-                timestamp,
-                first_offset if first_offset >= 0 else None,
-                [BatchMetadata(sequence, offset, delta, timestamp)] if offset >= 0 else [],
-            )
-        )
-    return entries

@@ -11,14 +11,8 @@ from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError, CorruptRecordsError
 from kwire.records import BatchHeader, ControlType, end_transaction_marker
 from log.append_validation import AppendOrigin
-from log.producer_state import (
-    BatchMetadata,
-    CompletedTransaction,
-    ProducerEntry,
-    ProducerStateManager,
-    decode_snapshot,
-    encode_snapshot,
-)
+from log.producer_entry import BatchMetadata, ProducerEntry, decode_snapshot, encode_snapshot
+from log.producer_state import CompletedTransaction, ProducerStateManager
 
 NOW = 1_700_000_000_000
 DAY = 86_400_000
@@ -215,18 +209,16 @@ class TestTransactions:
 
     def test_verification(self, manager: ProducerStateManager) -> None:
         first = header(0, 1, 5, 0, transactional=True)
-        refused(ErrorCode.INVALID_TXN_STATE, manager, first, transaction_verified=False)
+        refused(ErrorCode.INVALID_TXN_STATE, manager, first, guard=None)
         append(manager, first)
-        append(manager, header(1, 1, 5, 1, transactional=True), transaction_verified=False)
+        append(manager, header(1, 1, 5, 1, transactional=True), guard=None)
         end_transaction(manager, 2, 1, 5)
-        refused(
-            ErrorCode.INVALID_TXN_STATE, manager, header(3, 1, 5, 2, transactional=True), transaction_verified=False
-        )
+        refused(ErrorCode.INVALID_TXN_STATE, manager, header(3, 1, 5, 2, transactional=True), guard=None)
         refused(
             ErrorCode.INVALID_PRODUCER_EPOCH,
             manager,
             header(3, 1, 4, 2, transactional=True),
-            transaction_verified=False,
+            guard=None,
         )
 
     def test_control_batches_that_are_none(self, manager: ProducerStateManager) -> None:

@@ -12,7 +12,8 @@ from kwire.errors import ApiError
 from kwire.records import BatchHeader, ControlType, RecordBatchBuilder, end_transaction_marker
 from log.append_validation import AppendOrigin, validate_append
 from log.config import LogConfig
-from log.producer_state import ProducerStateManager, decode_snapshot
+from log.producer_entry import decode_snapshot
+from log.producer_state import ProducerStateManager
 from tests.kwire.java_records import ask, b64, skip_without_java, unb64
 
 pytestmark = pytest.mark.java
