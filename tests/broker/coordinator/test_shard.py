@@ -283,7 +283,7 @@ class TestLoading:
         builder = RecordBatchBuilder()
         builder.append(b"\0\1\0\3ab", b"damaged", timestamp=0)
         world.log_of("g").append(bytes(builder.build()))
-        shard = Shard(0, world.log_of("g"), world.clock, world.config, world.new_id)
+        shard = Shard(0, world.log_of("g"), world.clock, GroupMachine(world.config, world.new_id))
         shard.load()
         assert shard.status is ShardStatus.FAILED
         with pytest.raises(ApiError) as refused:
