@@ -93,6 +93,8 @@ class Storage(Protocol):
 
     def modified_ms(self, path: str) -> int: ...
 
+    def set_modified_ms(self, path: str, modified_ms: int) -> None: ...
+
     def sync_dir(self, path: str) -> None: ...
 
     @property
@@ -325,6 +327,10 @@ class RealStorage:
 
     def modified_ms(self, path: str) -> int:
         return os.stat(path).st_mtime_ns // 1_000_000
+
+    def set_modified_ms(self, path: str, modified_ms: int) -> None:
+        nanoseconds = modified_ms * 1_000_000
+        os.utime(path, ns=(nanoseconds, nanoseconds))
 
     def sync_dir(self, path: str) -> None:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

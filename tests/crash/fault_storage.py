@@ -224,6 +224,9 @@ class FaultStorage:
         self._node(path)
         return 0
 
+    def set_modified_ms(self, path: str, modified_ms: int) -> None:
+        self._node(path)
+
     def sync_dir(self, path: str) -> None:
         self.change("sync_dir", path)
         node = self._node(path)
