@@ -40,6 +40,7 @@ from broker.services import Services
 from broker.settings import controller_settings, group_config, log_config
 from broker.start_error import StartError
 from broker.telemetry import Telemetry
+from broker.transaction_verification import TransactionVerifier
 from broker.versions import SUPPORTED_FEATURES, Versions
 from kwire import uuids
 from kwire.errors import ApiError, KwireError
@@ -208,6 +209,7 @@ class Cluster:
             telemetry=Telemetry(config, controller, clock, self._new_uuid),
             addresses=self.addresses,
             versions=versions,
+            verifier=TransactionVerifier(None, clock, config),
         )
         lines = routes(self.services)
         versions.set_routes(lines)

@@ -140,7 +140,7 @@ def routes(s: Services) -> list[Route]:
             k.PRODUCE,
             "3-13",
             "records.produce",
-            (s.partitions,),
+            (s.partitions, s.verifier),
             advertised="0-13",
             shortcut="records.produce_shape.ProduceShortcut",
         ),

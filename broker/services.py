@@ -15,6 +15,7 @@ from broker.log_dirs import LogDirs
 from broker.partitions import Partitions
 from broker.producer_ids import ProducerIds
 from broker.telemetry import Telemetry
+from broker.transaction_verification import TransactionVerifier
 
 
 @define(slots=True)
@@ -32,3 +33,4 @@ class Services:
     addresses: AddressBook
     versions: AdvertisedVersions
     telemetry: Telemetry
+    verifier: TransactionVerifier

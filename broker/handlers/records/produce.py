@@ -1,192 +1,133 @@
-"""Produce: append record batches.  (Kafka: KafkaApis.handleProduceRequest, ReplicaManager.appendRecords)
+"""Produce: append record batches, those of a transaction once its coordinator knows of them.
 
-Per partition: find it, append what the producer sent and, where the commit rule is not met at once (fsync), wait.
-Several answers wait together; nothing is waited for in the usual case.
+A partition is asked about with the first batch of a transaction; after that its log knows the transaction, and a
+request goes the same way as any other (produce_append).  (KIP-98, KIP-890; Kafka: ReplicaManager.handleProduceAppend)
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Coroutine
 from typing import Any, Final, cast
 
 from broker.context import RequestContext
 from broker.deferred import Deferred
 from broker.dispatch import Refusal
+from broker.handlers.records.produce_append import (
+    BY_TOPIC_ID,
+    ProduceOutcome,
+    append_all,
+    find,
+    is_one_batch,
+    is_transactional,
+    refuse_all,
+)
 from broker.partitions import Partition, Partitions
+from broker.transaction_verification import PartitionKey, Support, TransactionVerifier, Verdicts
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
-from kwire.messages.produce import (
-    BatchIndexAndErrorMessage,
-    PartitionProduceResponse,
-    ProduceRequest,
-    ProduceResponse,
-    TopicProduceResponse,
-)
-from log.append_errors import RecordsRejectedError
-from log.append_validation import validate_produce
+from kwire.messages.produce import ProduceRequest, ProduceResponse
+from kwire.records.batch import NO_PRODUCER_ID, BatchHeader
 
-# Only Kafka's own tool that repairs internal topics may write them.
-_INTERNAL_WRITER: Final = "__admin_client"
-_BY_TOPIC_ID: Final = 13
-_TRANSACTIONAL_BIT: Final = 0x10
-_ATTRIBUTES_LOW_BYTE: Final = 22
-_BATCH_HEADER_BYTES: Final = 61
-_BATCH_LENGTH: Final = struct.Struct(">i")
-_ZSTD_FROM: Final = 7
-_ZSTD: Final = 4
+_ABORTABLE_FROM: Final = 11
+_ADDS_FROM: Final = 12
+_NOT_AUTHORIZED: Final = "Transactional Id authorization failed."
+_SEVERAL_PRODUCERS: Final = "Transactional records contained more than one producer ID"
+_NOT_ADDED: Final = "Partition was not added to the transaction"
+# Told as NOT_ENOUGH_REPLICAS, which every client asks again for, without looking for another leader.
+_RETRIABLE: Final = frozenset(
+    (
+        ErrorCode.NETWORK_EXCEPTION,
+        ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+        ErrorCode.COORDINATOR_NOT_AVAILABLE,
+        ErrorCode.NOT_COORDINATOR,
+    )
+)
 
 
 def produce(
-    request: ProduceRequest, ctx: RequestContext, partitions: Partitions
-) -> ProduceResponse | Refusal | Coroutine[Any, Any, ProduceResponse] | None:
+    request: ProduceRequest, ctx: RequestContext, partitions: Partitions, verifier: TransactionVerifier
+) -> ProduceOutcome | Coroutine[Any, Any, ProduceResponse | Refusal | None]:
     """Append each partition's batch; acks 0 gets no answer, and an error there closes the connection."""
-    acks = request.acks
-    if not -1 <= acks <= 1:
-        return _refuse_all(request, ErrorCode.INVALID_REQUIRED_ACKS)
-    by_id = ctx.api_version >= _BY_TOPIC_ID
-    topics: dict[str | bytes, TopicProduceResponse] = {}
-    waiting: list[tuple[Partition, int, PartitionProduceResponse]] | None = None
-    failed = False
-    repeated = _repeated(request, by_id)
     for topic in request.topic_data:
-        key = topic.topic_id if by_id else topic.name
-        response = topics.get(key)
-        if response is None:
-            response = topics[key] = TopicProduceResponse(name=topic.name, topic_id=topic.topic_id)
         for data in topic.partition_data:
-            if repeated and id(data) in repeated:
+            records = data.records
+            if records is not None and is_transactional(cast(memoryview, records)):
+                return _produce_transactional(request, ctx, partitions, verifier)
+    return append_all(request, ctx, partitions, None)
+
+
+def _produce_transactional(
+    request: ProduceRequest, ctx: RequestContext, partitions: Partitions, verifier: TransactionVerifier
+) -> ProduceOutcome | Coroutine[Any, Any, ProduceResponse | Refusal | None]:
+    transactional_id = request.transactional_id
+    if transactional_id is None:
+        return _refuse(request, ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, _NOT_AUTHORIZED)
+    producers: set[tuple[int, int]] = set()
+    wanted: dict[PartitionKey, tuple[Partition, int]] = {}
+    by_id = ctx.api_version >= BY_TOPIC_ID
+    for topic in request.topic_data:
+        for data in topic.partition_data:
+            records = cast("memoryview | None", data.records)
+            if records is None or not is_transactional(records) or not is_one_batch(records, ctx.api_version):
+                continue  # what is wrong with it is said when it is appended
+            header = BatchHeader.peek(records)
+            if header.producer_id == NO_PRODUCER_ID:
                 continue
-            answer = PartitionProduceResponse(index=data.index, base_offset=-1)
-            partition = None
             try:
-                if by_id:
-                    partition = partitions.get_by_id(topic.topic_id, data.index)
-                    if partition is None:
-                        raise ApiError(
-                            ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-                            if partitions.knows_topic_id(topic.topic_id)
-                            else ErrorCode.UNKNOWN_TOPIC_ID
-                        )
-                else:
-                    partition = partitions.get(topic.name, data.index)
-                    if partition is None:
-                        raise ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-                if partition.is_internal and ctx.client_id != _INTERNAL_WRITER:
-                    raise ApiError(ErrorCode.INVALID_TOPIC_EXCEPTION)
-                records = cast("memoryview | None", data.records)  # as decoded
-                last_offset = _append(request, ctx.api_version, partition, records, answer)
-            except ApiError as error:
-                failed = True
-                answer = refused(data.index, partition, error)
-            else:
-                if last_offset >= partition.high_watermark:
-                    if waiting is None:
-                        waiting = []
-                    waiting.append((partition, last_offset, answer))
-            response.partition_responses.append(answer)
-    if acks == 0:
-        return Refusal("a produce request with acks=0 failed") if failed else None
-    result = ProduceResponse(responses=list(topics.values()))
-    if waiting is not None:
-        return _when_committed(result, waiting)
-    return result
-
-
-def _append(
-    request: ProduceRequest,
-    api_version: int,
-    partition: Partition,
-    records: memoryview | None,
-    answer: PartitionProduceResponse,
-) -> int:
-    """Append to one partition and fill in its answer. Returns the last offset; raises ApiError when refused."""
-    if records is None or not is_one_batch(records, api_version):
-        validate_produce(api_version, records)
-        assert records is not None
-    if _is_transactional(records):
-        # Without a transaction coordinator nothing would ever end it, and readers of committed records would wait at
-        # its first offset for ever.
-        message = None if request.transactional_id is None else "This broker does not support transactions yet."
-        raise ApiError(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, message)
-    info = partition.append(records)
-    answer.base_offset = info.first_offset
-    answer.log_append_time_ms = info.log_append_time_ms
-    answer.log_start_offset = info.log_start_offset
-    return info.last_offset
-
-
-def refused(index: int, partition: Partition | None, error: ApiError) -> PartitionProduceResponse:
-    """The answer for a partition whose batch was not taken, and which records were at fault (KIP-467)."""
-    answer = PartitionProduceResponse(index=index, error_code=error.code, base_offset=-1, error_message=error.message)
-    if isinstance(error, RecordsRejectedError):
-        if error.carries_log_start_offset and partition is not None:
-            answer.log_start_offset = partition.log_start_offset
-        answer.record_errors = [
-            BatchIndexAndErrorMessage(batch_index=at, batch_index_error_message=message)
-            for at, message in error.record_errors
-        ]
-    return answer
-
-
-def is_one_batch(records: memoryview, api_version: int) -> bool:
-    """A quick look: one whole batch of magic 2, in a codec the version may carry. Else validate_produce says why."""
-    size = len(records)
-    return (
-        size >= _BATCH_HEADER_BYTES
-        and _BATCH_LENGTH.unpack_from(records, 8)[0] + 12 == size
-        and records[16] == 2
-        and (api_version >= _ZSTD_FROM or records[_ATTRIBUTES_LOW_BYTE] & 0x07 != _ZSTD)
+                partition = find(partitions, topic, data.index, by_id=by_id)
+            except ApiError:
+                continue
+            producers.add((header.producer_id, header.producer_epoch))
+            wanted[(partition.topic, partition.index)] = (partition, header.base_sequence)
+    if not producers:
+        return append_all(request, ctx, partitions, {})
+    if len(producers) > 1:
+        return _refuse(request, ErrorCode.INVALID_PRODUCER_ID_MAPPING, _SEVERAL_PRODUCERS)
+    ((producer_id, producer_epoch),) = producers
+    verified = verifier.verify(
+        transactional_id, producer_id, producer_epoch, wanted, support_of(ctx.api_version), retry=True
     )
-
-
-def _is_transactional(records: memoryview | bytes) -> bool:
-    return len(records) > _ATTRIBUTES_LOW_BYTE and bool(records[_ATTRIBUTES_LOW_BYTE] & _TRANSACTIONAL_BIT)
-
-
-def _repeated(request: ProduceRequest, by_id: bool) -> set[int] | None:
-    """Which entries (by identity) name a partition that comes again: Kafka's map of them keeps the last only."""
-    topics = request.topic_data
-    if len(topics) == 1 and len(topics[0].partition_data) == 1:
-        return None
-    last: dict[tuple[str | bytes, int], int] = {}
-    repeated: set[int] = set()
-    for topic in topics:
-        key = topic.topic_id if by_id else topic.name
+    if verified.done:
+        return append_all(request, ctx, partitions, for_producer(verified.result(), ctx.api_version))
+    for topic in request.topic_data:
         for data in topic.partition_data:
-            before = last.get((key, data.index))
-            if before is not None:
-                repeated.add(before)
-            last[(key, data.index)] = id(data)
-    return repeated
+            if data.records is not None:
+                # The request's bytes are another's once its turn is over.
+                data.records = memoryview(bytearray(cast(memoryview, data.records)))
+    return _when_verified(verified, request, ctx, partitions)
 
 
-async def _when_committed(
-    result: ProduceResponse, waiting: list[tuple[Partition, int, PartitionProduceResponse]]
-) -> ProduceResponse:
-    """Answer once every batch is as durable as its topic asks for."""
-    committed: list[Deferred[None]] = [partition.committed(last + 1) for partition, last, _ in waiting]
-    for done, (_, _, answer) in zip(committed, waiting, strict=True):
-        try:
-            await done
-        except ApiError as error:
-            answer.error_code = error.code
-            answer.base_offset = -1
-            answer.log_append_time_ms = -1
-    return result
+async def _when_verified(
+    verified: Deferred[Verdicts], request: ProduceRequest, ctx: RequestContext, partitions: Partitions
+) -> ProduceResponse | Refusal | None:
+    outcome = append_all(request, ctx, partitions, for_producer(await verified, ctx.api_version))
+    return await outcome if isinstance(outcome, Coroutine) else outcome
 
 
-def _refuse_all(request: ProduceRequest, code: ErrorCode) -> ProduceResponse:
-    return ProduceResponse(
-        responses=[
-            TopicProduceResponse(
-                name=topic.name,
-                topic_id=topic.topic_id,
-                partition_responses=[
-                    PartitionProduceResponse(index=data.index, error_code=code, base_offset=-1)
-                    for data in topic.partition_data
-                ],
+def _refuse(request: ProduceRequest, code: ErrorCode, message: str) -> ProduceResponse | Refusal:
+    if request.acks == 0:
+        return Refusal(f"a produce request with acks=0 failed: {message}")
+    return refuse_all(request, code, message)
+
+
+def support_of(api_version: int) -> Support:
+    """What a client of this Produce version understands."""
+    if api_version >= _ADDS_FROM:
+        return Support.ADDS_PARTITIONS
+    return Support.ABORTABLE_ERROR if api_version >= _ABORTABLE_FROM else Support.DEFAULT_ERRORS
+
+
+def for_producer(verdicts: Verdicts, api_version: int) -> Verdicts:
+    """The coordinator's refusals as a producer is told them."""
+    for key, verdict in verdicts.items():
+        if not isinstance(verdict, ApiError):
+            continue
+        code = verdict.code
+        if code is ErrorCode.INVALID_TXN_STATE:
+            verdicts[key] = ApiError(code, _NOT_ADDED)
+        elif code in _RETRIABLE or (code is ErrorCode.CONCURRENT_TRANSACTIONS and api_version < _ADDS_FROM):
+            verdicts[key] = ApiError(
+                ErrorCode.NOT_ENOUGH_REPLICAS,
+                f"Unable to verify the partition has been added to the transaction. Underlying error: {code.name}",
             )
-            for topic in request.topic_data
-        ]
-    )
+    return verdicts

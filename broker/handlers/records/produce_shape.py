@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from broker.deferred import Deferred
 from broker.dispatch import NOT_ALIKE, Answer, BoundRoute, NotAlike, Refusal
-from broker.handlers.records.produce import is_one_batch, refused
+from broker.handlers.records.produce_append import is_one_batch, refused
 from kwire import codec
 from kwire.errors import ApiError
 from kwire.messages.produce import (
@@ -27,6 +27,7 @@ from kwire.primitives import unsigned_varint
 if TYPE_CHECKING:
     from broker.connection import Connection
     from broker.partitions import Partition, Partitions
+    from broker.transaction_verification import TransactionVerifier
 
 _CORRELATION_END: Final = 8
 _INDEX: Final = struct.Struct(">i")
@@ -38,12 +39,15 @@ _BY_TOPIC_ID: Final = 13
 _ATTRIBUTES_LOW_BYTE: Final = 22
 _TRANSACTIONAL_BIT: Final = 0x10
 _MIN_BATCH_BYTES: Final = 61
+# producer id, producer epoch
+_PRODUCER: Final = struct.Struct(">qh")
+_PRODUCER_AT: Final = 43
 # An index that does not occur elsewhere in an encoded answer: where it is found, the index goes.
 _PROBE_INDEX: Final = 0x5A6B7C1D
 
 
 class ProduceShape:
-    """One connection's last kind of Produce request: one topic, one partition, no transactional id."""
+    """One connection's last kind of Produce request: one topic, one partition."""
 
     __slots__ = (
         "_acks",
@@ -60,6 +64,7 @@ class ProduceShape:
         "_tail",
         "_topic_id",
         "_topic_name",
+        "_transactional",
         "_version",
         "_with_log_start",
     )
@@ -81,6 +86,7 @@ class ProduceShape:
         self._version = version
         self._topic_name = topic.name
         self._topic_id = topic.topic_id
+        self._transactional = request.transactional_id is not None
         self._with_log_start = version >= _LOG_START_FROM
         body = codec.encode(
             self._response(PartitionProduceResponse(index=_PROBE_INDEX, base_offset=0, log_start_offset=0)), version
@@ -129,7 +135,9 @@ class ProduceShape:
             if start + size != total:
                 return NOT_ALIKE
         records = frame[start : start + size]
-        if not is_one_batch(records, self._version) or records[_ATTRIBUTES_LOW_BYTE] & _TRANSACTIONAL_BIT:
+        if not is_one_batch(records, self._version):
+            return NOT_ALIKE
+        if records[_ATTRIBUTES_LOW_BYTE] & _TRANSACTIONAL_BIT and not self._is_open(partition, records):
             return NOT_ALIKE
         try:
             info = partition.append(records)
@@ -165,6 +173,15 @@ class ProduceShape:
         if info.last_offset < partition.log.high_watermark:
             return answer
         return self._when_committed(partition, info.last_offset, answer, bytes(frame[4:8]), index)
+
+    def _is_open(self, partition: Partition, records: memoryview) -> bool:
+        """Whether the batch goes on with a transaction that the partition knows: its coordinator need not be asked."""
+        if not self._transactional:
+            return False
+        opened = partition.opened
+        return opened is not None and opened.producers.has_ongoing_transaction(
+            *_PRODUCER.unpack_from(records, _PRODUCER_AT)
+        )
 
     def _when_committed(
         self, partition: Partition, last_offset: int, answer: bytes, correlation: bytes, index: int
@@ -208,7 +225,7 @@ class ProduceShortcut:
 
     __slots__ = ("_partitions",)
 
-    def __init__(self, partitions: Partitions) -> None:
+    def __init__(self, partitions: Partitions, _verifier: TransactionVerifier) -> None:
         self._partitions = partitions
 
     def learn(self, frame: memoryview, connection: Connection, bound: BoundRoute, request: ProduceRequest) -> None:
@@ -220,7 +237,7 @@ def learn(
     frame: memoryview, connection: Connection, bound: BoundRoute, request: ProduceRequest, partitions: Partitions
 ) -> None:
     """Keep the shape of a request that was handled in the ordinary way, when it has one."""
-    if request.transactional_id is not None or request.acks not in (-1, 0, 1) or len(request.topic_data) != 1:
+    if request.acks not in (-1, 0, 1) or len(request.topic_data) != 1:
         return
     topic = request.topic_data[0]
     if len(topic.partition_data) != 1:
