@@ -16,13 +16,18 @@ from pathlib import Path
 import pytest
 
 pytest.register_assert_rewrite(
-    "compat_tests.raw.connection", "compat_tests.raw.groups", "compat_tests.raw.wire", "compat_tests.clients.support"
+    "compat_tests.raw.connection",
+    "compat_tests.raw.groups",
+    "compat_tests.raw.transactions",
+    "compat_tests.raw.wire",
+    "compat_tests.clients.support",
 )
 
 from compat_tests import matrix  # noqa: E402
 from compat_tests.certificates import Certificates, make_certificates  # noqa: E402
 from compat_tests.processes import ScratchDirectory  # noqa: E402
 from compat_tests.raw.groups import warm_up  # noqa: E402
+from compat_tests.raw.transactions import warm_up_transactions  # noqa: E402
 from compat_tests.raw.wire import Wire  # noqa: E402
 from compat_tests.targets import Broker, OwnBroker, TargetUnavailableError, answers_requests, make_broker  # noqa: E402
 
@@ -133,6 +138,13 @@ def broker(target_name: str, scratch: Path, certificates: Certificates | None) -
     own = _start(target_name, scratch / "broker", certificates)
     yield own
     own.kill()
+
+
+@pytest.fixture(scope="session")
+def transaction_coordinators(broker: Broker) -> None:
+    """The shared broker's coordinators of transactional ids answer: a new broker may refuse for a moment."""
+    with Wire(broker.address) as wire:
+        warm_up_transactions(wire)
 
 
 @pytest.fixture(scope="session")
