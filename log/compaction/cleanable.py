@@ -119,7 +119,7 @@ def cleanable_offsets(
 
 
 def max_compaction_delay_ms(facts: LogFacts, first_dirty_offset: int, max_compaction_lag_ms: int, now_ms: int) -> int:
-    """How long ago the oldest dirty segment's first batch should have been cleaned at the latest; 0 if it is not due."""
+    """How long the first batch of the oldest dirty segment has been overdue; 0 if it is not."""
     limit = now_ms - max(max_compaction_lag_ms, 0)
     if limit <= 0:
         return 0  # the usual setting, for ever: no need to look at the segments
