@@ -68,6 +68,10 @@ class OffsetCheckpoint:
                 raise ValueError(f"Malformed line in checkpoint file [{self.path}]: {line}") from None
         return found
 
+    def holds(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """The file says this already: writing the same is no change."""
+        self._last = dict(offsets)
+
     def prepare(self, offsets: Mapping[TopicPartition, int]) -> CheckpointWrite | None:
         """The replacement of the file as work for a thread, None when it would not change.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from attrs import define
+from attrs import define, field
 
 _MAX_INT64 = (1 << 63) - 1
 RECORD_OVERHEAD = 12
@@ -53,6 +53,15 @@ class LogConfig:
     segment_index_bytes: int = 10_485_760
     segment_jitter_ms: int = 0
     segment_ms: int = 604_800_000
+    max_segment_ms: int = field(init=False)
+    """When the active segment is old enough to be rolled: compaction leaves it alone, so it must not outlive
+    ``max.compaction.lag.ms``."""
+
+    def __attrs_post_init__(self) -> None:
+        longest = self.segment_ms
+        if self.compact and self.max_compaction_lag_ms > 0:
+            longest = min(longest, self.max_compaction_lag_ms)
+        object.__setattr__(self, "max_segment_ms", longest)
 
     @property
     def compact(self) -> bool:
@@ -105,5 +114,5 @@ class LogConfig:
 
 
 _DEFAULTS: Mapping[str, object] = {
-    attribute.name.replace("_", "."): attribute.default for attribute in LogConfig.__attrs_attrs__
+    attribute.name.replace("_", "."): attribute.default for attribute in LogConfig.__attrs_attrs__ if attribute.init
 }

@@ -6,12 +6,12 @@ from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
 from log import recovery, retention
 from log.filenames import DELETED
-from log.log_state import LogState
+from log.log_cleaning import LogCleaning
 from log.results import DeferredDelete
 from log.segment import Segment
 
 
-class LogDeleting(LogState):
+class LogDeleting(LogCleaning):
     """The part of a partition log that removes records."""
 
     __slots__ = ()
@@ -89,6 +89,7 @@ class LogDeleting(LogState):
         self._check_online()
         if offset >= self.log_end_offset:
             return
+        self._abort_cleaning()
         try:
             self._tail.clear()
             self._truncations += 1
@@ -111,6 +112,30 @@ class LogDeleting(LogState):
             self.snapshots.remove_above(end)
             recovery.replay_producers(self.segments, self.producers, self.snapshots, self.log_start_offset, end, now_ms)
             self.producers.high_watermark_advanced(self.high_watermark)
+            self.touched = True
+            self._sync_directory_later()
+            if self.epochs.dirty:
+                self.epochs.write()
+                self._sync_later(self.epochs.path)
+        except OSError as error:
+            raise self.fail(error) from error
+
+    def truncate_fully(self, start_offset: int, now_ms: int) -> None:
+        """Drop everything and begin anew at ``start_offset``, above the log's end too  (Kafka:
+        truncateFullyAndStartAt). Raises ``ApiError(KAFKA_STORAGE_ERROR)``.
+        """
+        self._check_online()
+        try:
+            self._tail.clear()
+            self._truncations += 1
+            for old in list(self.segments):
+                self._drop(old)
+            self.segments.add(self._new_segment(start_offset, now_ms))
+            self.log_start_offset = self.log_end_offset = start_offset
+            self.recovery_point = self.high_watermark = start_offset
+            self.epochs.clear()
+            self.snapshots.remove_above(start_offset)
+            self.producers.reset(start_offset)
             self.touched = True
             self._sync_directory_later()
             if self.epochs.dirty:

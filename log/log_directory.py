@@ -37,6 +37,8 @@ class LogDirectory:
     recovery_points: dict[TopicPartition, int] = field(factory=dict)
     log_starts: dict[TopicPartition, int] = field(factory=dict)
     high_watermarks: dict[TopicPartition, int] = field(factory=dict)
+    cleaner_offsets: dict[TopicPartition, int] = field(factory=dict)
+    """Up to where compacted partitions are clean. A damaged file counts as none: they are cleaned from the start."""
     partitions: set[TopicPartition] = field(factory=set)
     """The partitions that have a directory here."""
     unrecovered: set[TopicPartition] = field(factory=set)
@@ -76,6 +78,9 @@ class LogDirectory:
         self.recovery_points, points_fine = _read(self._recovery_file)
         self.log_starts, starts_fine = _read(self._start_file)
         self.high_watermarks, _ = _read(self._high_watermark_file)
+        self.cleaner_offsets, cleaner_fine = _read(self._cleaner_file)
+        if cleaner_fine:
+            self._cleaner_file.holds(self.cleaner_offsets)
         self.was_clean = clean_shutdown.remove_marker(self.storage, self.path) and points_fine and starts_fine
         for name in self.storage.list_dir(self.path):
             found = parse_partition_dir(name)
@@ -95,6 +100,7 @@ class LogDirectory:
         self.recovery_points.pop(partition, None)
         self.log_starts.pop(partition, None)
         self.high_watermarks.pop(partition, None)
+        self.cleaner_offsets.pop(partition, None)
 
     def recovery_points_write(self) -> CheckpointWrite | None:
         return self._recovery_file.prepare(self.recovery_points)
@@ -105,10 +111,14 @@ class LogDirectory:
     def high_watermarks_write(self) -> CheckpointWrite | None:
         return self._high_watermark_file.prepare(self.high_watermarks)
 
+    def cleaner_offsets_write(self) -> CheckpointWrite | None:
+        return self._cleaner_file.prepare(self.cleaner_offsets)
+
     def write_checkpoints(self, *, high_watermarks: bool = False) -> None:
-        """Write recovery points and log starts (and high watermarks) now. Raises ``OSError``."""
+        """Write recovery points, log starts and cleaner offsets (and high watermarks) now. Raises ``OSError``."""
         self._recovery_file.write(self.recovery_points)
         self._start_file.write(self.log_starts)
+        self._cleaner_file.write(self.cleaner_offsets)
         if high_watermarks:
             self._high_watermark_file.write(self.high_watermarks)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from kwire.errors import ApiError
 from log.config import CommitRule, LogConfig
-from log.log_state import LogState
+from log.log_cleaning import LogCleaning
 from log.results import FlushTargets
 from log.storage import OpenFile
 
 
-class LogFlushing(LogState):
+class LogFlushing(LogCleaning):
     """The part of a partition log that syncs and closes files."""
 
     __slots__ = ()
@@ -88,6 +88,7 @@ class LogFlushing(LogState):
         if self.closed:
             return
         try:
+            self._abort_cleaning()
             targets = self.finish(now_ms)
             if targets is not None:
                 targets.run(self.storage)
@@ -122,6 +123,8 @@ class LogFlushing(LogState):
 
     def abandon(self) -> None:
         """The partition was deleted: give the descriptors back, write nothing."""
+        if self.cleaning is not None:
+            self.cleaning.drop()
         self.closed = True
         self.release_files()
 
@@ -140,6 +143,8 @@ class LogFlushing(LogState):
 
     def rename_directory(self, directory: str) -> None:
         """Rename the partition's directory (``TOPIC-N.UNIQUE-delete``) within its log directory."""
+        if self.cleaning is not None:
+            self.cleaning.drop()
         try:
             self.storage.rename(self.directory, directory)
         except OSError as error:

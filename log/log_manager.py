@@ -135,6 +135,15 @@ class LogManager:
             for partition in directory.partitions:
                 self._where.setdefault(partition, directory)
 
+    def leave_as_found(self, *, broker_epoch: int) -> None:
+        """The start ends here, nothing was written: give the clean markers back that `load` took. Raises OSError."""
+        for log in self._logs.values():
+            log.abandon()
+        self._logs.clear()
+        for directory in self.online_directories:
+            if directory.was_clean:
+                clean_shutdown.write_marker(self.storage, directory.path, broker_epoch)
+
     # Partitions
 
     def __len__(self) -> int:
@@ -296,12 +305,15 @@ class LogManager:
         moved = f"{old.path}/{marked_dir(*key, self._unique(), DELETE_DIR)}"
         self.storage.rename(log.directory, moved)
         del self._logs[key]
+        cleaned_to = old.cleaner_offsets.get(key)
         old.forget(key)
         self._where[key] = target
         target.partitions.add(key)
         target.recovery_points[key] = log.recovery_point
         if log.log_start_offset > log.segments.first.base_offset:
             target.log_starts[key] = log.log_start_offset
+        if cleaned_to is not None:
+            target.cleaner_offsets[key] = cleaned_to
         self._write_checkpoints([old, target])
         return [DeferredDirectoryDelete(moved, 0)]
 
@@ -343,13 +355,20 @@ class LogManager:
     def delete_old_segments(self, now_ms: int, *, at_once: int = 500) -> Iterator[list[DeferredDelete]]:
         """Retention on the open logs (``log.retention.check.interval.ms``), ``at_once`` of them a step.
 
-        A log that fails is offline then; the others go on.
+        A log that fails is offline then; the others go on. Those that are compacted are not among them: their cleaner
+        does that (``retention_of_compacted``), so that the two do not meet. (Kafka: LogManager.cleanupLogs)
         """
-        logs = self.open_logs()
+        return self._retention([log for log in self.open_logs() if not log.config.compact], now_ms, at_once)
+
+    def retention_of_compacted(self, now_ms: int, *, at_once: int = 500) -> Iterator[list[DeferredDelete]]:
+        """The same for those that are compacted. (Kafka: LogCleanerManager.deletableLogs)"""
+        return self._retention([log for log in self.open_logs() if log.config.compact], now_ms, at_once)
+
+    def _retention(self, logs: list[PartitionLog], now_ms: int, at_once: int) -> Iterator[list[DeferredDelete]]:
         for start in range(0, len(logs), at_once):
             work: list[DeferredDelete] = []
             for log in logs[start : start + at_once]:
-                if not log.offline and not log.closed:
+                if not log.offline and not log.closed and log.cleaning is None:
                     with suppress(ApiError):
                         work += log.delete_old_segments(now_ms)
             yield work
@@ -375,6 +394,19 @@ class LogManager:
         """``log-start-offset-checkpoint``, likewise (``log.flush.start.offset.checkpoint.interval.ms``)."""
         self._note_log_starts()
         return _changed(directory.log_starts_write() for directory in self.online_directories)
+
+    def cleaned_to(self, topic: str, partition: int) -> int | None:
+        """What the cleaner checkpoint says of a partition, None without an entry."""
+        directory = self._where.get((topic, partition))
+        return None if directory is None else directory.cleaner_offsets.get((topic, partition))
+
+    def checkpoint_cleaner(self, topic: str, partition: int, offset: int) -> list[CheckpointWrite]:
+        """``cleaner-offset-checkpoint``: the partition is clean below ``offset``. To be written in a thread."""
+        directory = self._where.get((topic, partition))
+        if directory is None:
+            return []
+        directory.cleaner_offsets[topic, partition] = offset
+        return _changed([directory.cleaner_offsets_write()])
 
     def checkpoint_high_watermarks(self) -> list[CheckpointWrite]:
         """``replication-offset-checkpoint``, likewise (``replica.high.watermark.checkpoint.interval.ms``)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
@@ -15,6 +16,9 @@ from log.producer_state import ProducerStateManager
 from log.segment import Segment
 from log.segments import Segments, Tail
 from log.storage import Storage, remove_if_exists
+
+if TYPE_CHECKING:
+    from log.log_cleaning import Cleaning
 
 
 class LogState:
@@ -31,6 +35,7 @@ class LogState:
         "_paths_to_sync",
         "_tail",
         "_truncations",
+        "cleaning",
         "closed",
         "commit_rule",
         "config",
@@ -80,6 +85,8 @@ class LogState:
         self.high_watermark = loaded.log_end_offset
         loaded.producers.high_watermark_advanced(loaded.log_end_offset)
         self.closed = False
+        self.cleaning: Cleaning | None = None
+        """The compaction under way."""
         self.touched = loaded.recovered
         self._truncations = 0
         self._closed_unsynced: list[Segment] = []
@@ -172,6 +179,10 @@ class LogState:
     def _sync_later(self, path: str) -> None:
         if path not in self._paths_to_sync:
             self._paths_to_sync.append(path)
+
+    def forget_unsynced(self, segments: list[Segment]) -> None:
+        """Others, which are synced, took their place."""
+        self._closed_unsynced = [segment for segment in self._closed_unsynced if segment not in segments]
 
     def _segment_jitter(self) -> int:
         limit = min(self.config.segment_jitter_ms, self.config.segment_ms)

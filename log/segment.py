@@ -177,7 +177,7 @@ class Segment:
         if first is None:
             first = self._load_first_timestamp()
         waited = max_timestamp - first if first >= 0 else now_ms - self.created_ms
-        if waited > config.segment_ms - self.jitter_ms:
+        if waited > config.max_segment_ms - self.jitter_ms:
             return True
         full = self._indexes_full
         if full is None:
