@@ -40,6 +40,7 @@ from broker.services import Services
 from broker.settings import controller_settings, group_config, log_config
 from broker.start_error import StartError
 from broker.telemetry import Telemetry
+from broker.transaction_markers import TransactionMarkers
 from broker.transaction_verification import TransactionVerifier
 from broker.versions import SUPPORTED_FEATURES, Versions
 from kwire import uuids
@@ -210,6 +211,7 @@ class Cluster:
             addresses=self.addresses,
             versions=versions,
             verifier=TransactionVerifier(None, clock, config),
+            markers=TransactionMarkers(self.partitions, self.groups, clock),
         )
         lines = routes(self.services)
         versions.set_routes(lines)

@@ -7,6 +7,7 @@ from typing import Final
 
 from broker.controller.controller import Controller
 from broker.controller.decisions.topics import CreatedTopic
+from broker.decision import InTransaction
 from broker.deferred import Deferred
 from broker.metadata_log import read_log
 from broker.partitions import Partition, Partitions
@@ -33,8 +34,14 @@ class PartitionCoordinatorLog:
     def max_batch_bytes(self) -> int:
         return self._partition.log.config.max_message_bytes
 
-    def append(self, batch: bytes | bytearray, /) -> int:
-        return self._partition.append(batch, AppendOrigin.COORDINATOR).last_offset + 1
+    def append(self, batch: bytes | bytearray, in_transaction: InTransaction | None = None, /) -> int:
+        if in_transaction is None:
+            info = self._partition.append(batch, AppendOrigin.COORDINATOR)
+        else:
+            info = self._partition.append(
+                batch, AppendOrigin.COORDINATOR, in_transaction.guard, in_transaction.transaction_version
+            )
+        return info.last_offset + 1
 
     def committed(self, offset: int, /) -> Deferred[None]:
         return self._partition.committed(offset)

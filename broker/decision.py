@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from attrs import Factory, define
 
 from kwire.error_codes import ErrorCode
+from log.verification import VerificationGuard
 
 RecordT = TypeVar("RecordT")
 
@@ -30,6 +31,20 @@ class Waiter(Protocol):
 
 
 @define(slots=True)
+class InTransaction:
+    """The records belong to a producer's transaction, or are the marker that ends it: what the log is told with them.
+
+    guard: that the coordinator knows the transaction (log.verification); None for a marker.
+    transaction_version: for a marker, -1 otherwise.
+    """
+
+    producer_id: int
+    producer_epoch: int
+    guard: VerificationGuard | None = None
+    transaction_version: int = -1
+
+
+@define(slots=True)
 class Decision(Generic[RecordT]):
     """Filled by one operation, carried out by the shard.
 
@@ -40,6 +55,7 @@ class Decision(Generic[RecordT]):
     on_refused: runs instead, with the code to answer, when the records could not even be appended (larger than a batch
     may be), or were not committed in time.
     splittable: the records may be appended as several batches, as each stands for itself.
+    in_transaction: set where the records are one batch of a producer's.
     """
 
     now_ms: int
@@ -50,6 +66,7 @@ class Decision(Generic[RecordT]):
     on_committed: Callable[[Decision[RecordT]], None] | None = None
     on_refused: Callable[[ErrorCode, Decision[RecordT]], None] | None = None
     splittable: bool = False
+    in_transaction: InTransaction | None = None
 
     def answer(self, waiter: Waiter, response: Any) -> None:
         self.answers.append((waiter, response))

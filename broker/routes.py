@@ -163,6 +163,10 @@ def routes(s: Services) -> list[Route]:
         route(k.DELETE_RECORDS, "0-2", "records.delete_records", (s.partitions,)),
         route(k.INIT_PRODUCER_ID, "0-5", "records.init_producer_id", (s.producer_ids,)),
         route(k.OFFSET_FOR_LEADER_EPOCH, "2-4", "records.offset_for_leader_epoch", (s.partitions,)),
+        route(k.WRITE_TXN_MARKERS, "1-2", "transactions.write_txn_markers", (s.markers,)),
+        route(
+            k.TXN_OFFSET_COMMIT, "0-5", "transactions.txn_offset_commit", (s.groups, s.partitions, s.verifier)
+        ),
         route(k.DESCRIBE_ACLS, "1-3", "security.describe_acls"),
         route(k.CREATE_ACLS, "1-3", "security.create_acls"),
         route(k.DELETE_ACLS, "1-3", "security.delete_acls"),

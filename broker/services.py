@@ -15,6 +15,7 @@ from broker.log_dirs import LogDirs
 from broker.partitions import Partitions
 from broker.producer_ids import ProducerIds
 from broker.telemetry import Telemetry
+from broker.transaction_markers import TransactionMarkers
 from broker.transaction_verification import TransactionVerifier
 
 
@@ -34,3 +35,4 @@ class Services:
     versions: AdvertisedVersions
     telemetry: Telemetry
     verifier: TransactionVerifier
+    markers: TransactionMarkers

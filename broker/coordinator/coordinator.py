@@ -12,6 +12,7 @@ from functools import partial
 from broker.coordinator.group_machine import GroupMachine
 from broker.coordinator.ports import CoordinatorClock, InternalTopic, Topics
 from broker.coordinator.shard import Shard, ShardStatus
+from broker.decision import InTransaction
 from broker.deferred import Deferred
 from broker.group.admin import delete_group, describe, list_groups
 from broker.group.config import GroupConfig
@@ -20,8 +21,9 @@ from broker.group.heartbeat import heartbeat
 from broker.group.ids import partition_for
 from broker.group.join import join, refusal
 from broker.group.leave import leave
-from broker.group.offsets import DeletedTopic, commit, delete, fetch, fetch_all, forget_topics
+from broker.group.offsets import DeletedTopic, commit, commit_transactional, delete, fetch, fetch_all, forget_topics
 from broker.group.rebalance import session_key
+from broker.group.records import TransactionEnd
 from broker.group.state import ShardState
 from broker.group.sync import sync
 from kwire.error_codes import ErrorCode
@@ -41,6 +43,12 @@ from kwire.messages.offset_commit import (
 from kwire.messages.offset_delete import OffsetDeleteRequestTopic, OffsetDeleteResponseTopic
 from kwire.messages.offset_fetch import OffsetFetchRequestTopics, OffsetFetchResponseTopics
 from kwire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
+from kwire.messages.txn_offset_commit import (
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitRequestTopic,
+    TxnOffsetCommitResponseTopic,
+)
+from log.verification import VerificationGuard
 
 log = logging.getLogger(__name__)
 
@@ -219,15 +227,72 @@ class GroupCoordinator:
             ]
         return answers
 
+    async def commit_transactional_offsets(
+        self,
+        request: TxnOffsetCommitRequest,
+        topics: list[TxnOffsetCommitRequestTopic],
+        guard: VerificationGuard | None,
+    ) -> list[TxnOffsetCommitResponseTopic]:
+        """Commit offsets of `topics`, which exist, as a part of a transaction. ApiError: for the request as a whole.
+
+        `guard`: shows that the transaction coordinator knows `partition_of` the group as one of the transaction's.
+        """
+        shard = self._shard(request.group_id)
+
+        def operate(waiter: Waiter, decision: Decision) -> None:
+            answers = commit_transactional(shard.state, request, topics, decision)
+            decision.in_transaction = InTransaction(request.producer_id, request.producer_epoch, guard)
+            decision.answer(waiter, answers)
+
+        answers: list[TxnOffsetCommitResponseTopic] = await shard.submit(operate)
+        return answers
+
+    def partition_of(self, group_id: str) -> int | None:
+        """The partition of `__consumer_offsets` a group is stored in; None while the topic does not exist."""
+        count = self._offsets_topic.partition_count()
+        return partition_for(group_id, count) if count else None
+
+    def complete_transaction(
+        self,
+        partition: int,
+        producer_id: int,
+        producer_epoch: int,
+        coordinator_epoch: int,
+        committed: bool,
+        transaction_version: int,
+    ) -> Deferred[None]:
+        """Write the marker of a transaction to a partition of `__consumer_offsets`: what was committed in it comes
+        into force, or is dropped. Fails with ApiError.
+        """
+        done: Deferred[None] = Deferred()
+
+        def operate(waiter: Waiter, decision: Decision) -> None:
+            decision.records.append(TransactionEnd(producer_id, producer_epoch, committed, coordinator_epoch))
+            decision.in_transaction = InTransaction(producer_id, producer_epoch, None, transaction_version)
+            decision.answer(waiter, None)
+
+        try:
+            shard = self._shards.get(partition) or self._open_shard(partition)
+            return shard.submit(operate)
+        except ApiError as error:
+            done.fail(error)
+            return done
+
     async def fetch_offsets(
-        self, group_id: str, topics: list[OffsetFetchRequestTopics] | None
+        self, group_id: str, topics: list[OffsetFetchRequestTopics] | None, *, require_stable: bool = False
     ) -> list[OffsetFetchResponseTopics]:
-        """Committed offsets, all with None. ApiError: for the group as a whole."""
+        """Committed offsets, all with None. `require_stable`: UNSTABLE_OFFSET_COMMIT where an open transaction has
+        committed one. ApiError: for the group as a whole.
+        """
         shard = self._shard(group_id)
 
         def operate(waiter: Waiter, decision: Decision) -> None:
             state = shard.state
-            decision.answer(waiter, fetch_all(state, group_id) if topics is None else fetch(state, group_id, topics))
+            if topics is None:
+                answer = fetch_all(state, group_id, require_stable=require_stable)
+            else:
+                answer = fetch(state, group_id, topics, require_stable=require_stable)
+            decision.answer(waiter, answer)
 
         answers: list[OffsetFetchResponseTopics] = await shard.submit(operate)
         return answers

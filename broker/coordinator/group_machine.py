@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from broker.group.config import GroupConfig
@@ -10,9 +11,18 @@ from broker.group.offsets import expire
 from broker.group.rebalance import extend_session, join_timer_fired, prepare, session_timer_fired, sync_timer_fired
 from broker.group.record_codec import decode_records, encode_batches
 from broker.group.state import ShardState
+from kwire.errors import KwireError
 from kwire.records import Codec
 
 EXPIRY_KEY: TimerKey = ("expiry",)
+
+
+log = logging.getLogger(__name__)
+
+
+def _skip(offset: int, error: KwireError) -> None:
+    """Going on without it may give a group back what it gave up; not going on would take all the partition's groups."""
+    log.error("a record of __consumer_offsets at offset %d cannot be read and is passed over: %s", offset, error)
 
 
 class GroupMachine:
@@ -30,7 +40,11 @@ class GroupMachine:
         return ShardState(self._config, self._new_id)
 
     def encode(self, decision: Decision, max_bytes: int) -> list[bytearray] | None:
-        return encode_batches(decision.records, decision.now_ms, max_bytes, decision.splittable, self._compression)
+        scope = decision.in_transaction
+        producer = None if scope is None else (scope.producer_id, scope.producer_epoch)
+        return encode_batches(
+            decision.records, decision.now_ms, max_bytes, decision.splittable, self._compression, producer
+        )
 
     def replay(self, state: ShardState, decision: Decision) -> None:
         now_ms = decision.now_ms
@@ -38,7 +52,7 @@ class GroupMachine:
             state.replay(record, now_ms)
 
     def read(self, state: ShardState, chunk: memoryview, now_ms: int) -> None:
-        for record in decode_records(chunk):
+        for record in decode_records(chunk, _skip):
             state.replay(record, now_ms)
 
     def loaded(self, state: ShardState) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
-from broker.decision import Decision, TimerKey, Waiter
+from broker.decision import Decision, InTransaction, TimerKey, Waiter
 from broker.deferred import Deferred
 
 StateT = TypeVar("StateT")
@@ -35,10 +35,11 @@ class CoordinatorLog(Protocol):
     def max_batch_bytes(self) -> int:
         """The topic's `max.message.bytes`: no batch is larger."""
 
-    def append(self, batch: bytes | bytearray, /) -> int:
+    def append(self, batch: bytes | bytearray, in_transaction: InTransaction | None = None, /) -> int:
         """Append one batch (its base offset and leader epoch are set by the log). Returns the log's new end offset.
 
-        Raises ApiError (KAFKA_STORAGE_ERROR, NOT_LEADER_OR_FOLLOWER, ...) or OSError when it could not.
+        Raises ApiError (KAFKA_STORAGE_ERROR, NOT_LEADER_OR_FOLLOWER, ...) or OSError when it could not;
+        RecordsRejectedError when a producer's batch was refused, and nothing was appended.
         """
 
     def committed(self, offset: int, /) -> Deferred[None]:

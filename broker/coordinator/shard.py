@@ -24,6 +24,7 @@ from broker.decision import Decision, TimerKey, Waiter
 from broker.deferred import Deferred
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError, KwireError
+from log.append_errors import RecordsRejectedError
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +147,15 @@ class Shard(Generic[StateT]):
             return
         try:
             for batch in batches:
-                self._appended = self._storage.append(batch)
+                self._appended = self._storage.append(batch, decision.in_transaction)
+        except RecordsRejectedError as error:
+            if decision.in_transaction is None:
+                self._fail(error, decision.answers)
+                return
+            # The producer is fenced, or its transaction is over: its own affair, and nothing was appended.
+            for waiter, _ in decision.answers:
+                waiter.fail(ApiError(refusal_code(error)))
+            return
         except Exception as error:
             # Whatever it was, the log may hold a part of it: read it anew.
             self._fail(error, decision.answers)

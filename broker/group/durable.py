@@ -4,44 +4,70 @@ from __future__ import annotations
 
 from attrs import Factory, define
 
-from broker.group.records import CoordinatorRecord, OffsetAndMetadata, OffsetRecord, StoredGroup
+from broker.group.pending import PendingOffsets
+from broker.group.records import (
+    CoordinatorRecord,
+    GroupRecord,
+    OffsetAndMetadata,
+    OffsetRecord,
+    StoredGroup,
+    TransactionalOffsetRecord,
+    TransactionEnd,
+)
 
 GroupOffsets = dict[str, dict[int, OffsetAndMetadata]]
 
 
 @define(slots=True)
 class DurableState:
-    """groups: by id. offsets: group id -> topic -> partition -> committed offset; no empty inner dicts."""
+    """groups: by id. offsets: group id -> topic -> partition -> committed offset; no empty inner dicts.
+
+    pending: offsets of open transactions.
+    """
 
     groups: dict[str, StoredGroup] = Factory(dict)
     offsets: dict[str, GroupOffsets] = Factory(dict)
+    pending: PendingOffsets = Factory(PendingOffsets)
 
     def replay(self, record: CoordinatorRecord) -> None:
         """Apply one record. The only place that changes this state, live and when loading."""
         if type(record) is OffsetRecord:
-            if record.value is not None:
-                self._put_offset(record, record.value)
-            else:
+            value = record.value
+            if value is None:
                 self._remove_offset(record)
-        elif record.value is None:
-            self.groups.pop(record.group_id, None)
+            else:
+                self._put_offset(record.group_id, record.topic, record.partition, value)
+                if self.pending:
+                    self.pending.overtake(record.group_id, record.topic, record.partition)
+        elif type(record) is GroupRecord:
+            if record.value is None:
+                self.groups.pop(record.group_id, None)
+            else:
+                self.groups[record.group_id] = record.value
+        elif isinstance(record, TransactionalOffsetRecord):
+            if record.group_id not in self.groups:
+                self.groups[record.group_id] = StoredGroup()
+            self.pending.put(record.producer_id, record.group_id, record.topic, record.partition, record.value)
         else:
-            assert isinstance(record.value, StoredGroup)
-            self.groups[record.group_id] = record.value
+            assert isinstance(record, TransactionEnd)
+            for group_id, topic, partition, value in self.pending.end(record.producer_id, committed=record.committed):
+                self._put_offset(group_id, topic, partition, value)
 
-    def _put_offset(self, record: OffsetRecord, value: OffsetAndMetadata) -> None:
-        topics = self.offsets.get(record.group_id)
+    def _put_offset(self, group_id: str, topic: str, partition: int, value: OffsetAndMetadata) -> None:
+        topics = self.offsets.get(group_id)
         if topics is None:
-            topics = self.offsets[record.group_id] = {}
-        if record.group_id not in self.groups:
+            topics = self.offsets[group_id] = {}
+        if group_id not in self.groups:
             # Offsets of a group never stored: a "simple" group, which only commits. (OffsetMetadataManager.replay)
-            self.groups[record.group_id] = StoredGroup()
-        partitions = topics.get(record.topic)
+            self.groups[group_id] = StoredGroup()
+        partitions = topics.get(topic)
         if partitions is None:
-            partitions = topics[record.topic] = {}
-        partitions[record.partition] = value
+            partitions = topics[topic] = {}
+        partitions[partition] = value
 
     def _remove_offset(self, record: OffsetRecord) -> None:
+        if self.pending:
+            self.pending.forget(record.group_id, record.topic, record.partition)
         topics = self.offsets.get(record.group_id)
         partitions = topics.get(record.topic) if topics is not None else None
         if topics is None or partitions is None:

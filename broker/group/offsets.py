@@ -13,7 +13,13 @@ from broker.group.classic_group import ClassicGroup
 from broker.group.decision import Decision
 from broker.group.durable import GroupOffsets
 from broker.group.rebalance import extend_session
-from broker.group.records import NO_TOPIC_ID, GroupRecord, OffsetAndMetadata, OffsetRecord
+from broker.group.records import (
+    NO_TOPIC_ID,
+    GroupRecord,
+    OffsetAndMetadata,
+    OffsetRecord,
+    TransactionalOffsetRecord,
+)
 from broker.group.state import ShardState
 from broker.group.states import COMPLETING_REBALANCE, DEAD, EMPTY, PREPARING_REBALANCE, STABLE
 from kwire.error_codes import ErrorCode
@@ -33,6 +39,12 @@ from kwire.messages.offset_fetch import (
     OffsetFetchRequestTopics,
     OffsetFetchResponsePartitions,
     OffsetFetchResponseTopics,
+)
+from kwire.messages.txn_offset_commit import (
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitRequestTopic,
+    TxnOffsetCommitResponsePartition,
+    TxnOffsetCommitResponseTopic,
 )
 
 GROUP_ID_NOT_FOUND_SINCE = 9
@@ -125,6 +137,52 @@ def commit(
     return answers
 
 
+def commit_transactional(
+    state: ShardState,
+    request: TxnOffsetCommitRequest,
+    topics: Iterable[TxnOffsetCommitRequestTopic],
+    decision: Decision,
+) -> list[TxnOffsetCommitResponseTopic]:
+    """Decide on one TxnOffsetCommit, its transaction being verified: records that wait for its marker.
+
+    ApiError: for all. Such a commit neither keeps a session up nor waits for a rebalance to end.  (commitTransactional-
+    Offset of OffsetMetadataManager; validateOffsetCommit of ClassicGroup, isTransactional)
+    """
+    group_id, generation = request.group_id, request.generation_id
+    group = state.groups.get(group_id)
+    if group is None:
+        if generation >= 0:
+            raise ApiError(ErrorCode.ILLEGAL_GENERATION)
+        group = state.get_or_create(group_id, decision)
+    if group.state is DEAD:
+        raise ApiError(ErrorCode.COORDINATOR_NOT_AVAILABLE)
+    if generation >= 0 or (group.state is not EMPTY and (request.member_id or request.group_instance_id is not None)):
+        group.check_member(request.member_id, request.group_instance_id)
+        if generation != group.generation:
+            raise ApiError(ErrorCode.ILLEGAL_GENERATION)
+    now_ms = decision.now_ms
+    limit = state.config.offset_metadata_max_bytes
+    producer_id = request.producer_id
+    answers = []
+    for topic in topics:
+        name = topic.name
+        parts = []
+        for partition in topic.partitions:
+            index = partition.partition_index
+            metadata = partition.committed_metadata or ""
+            if len(metadata) > limit and utf16_length(metadata) > limit:
+                code = ErrorCode.OFFSET_METADATA_TOO_LARGE
+            else:
+                code = ErrorCode.NONE
+                value = OffsetAndMetadata(
+                    partition.committed_offset, partition.committed_leader_epoch, metadata, now_ms
+                )
+                decision.records.append(TransactionalOffsetRecord(group_id, name, index, value, producer_id))
+            parts.append(TxnOffsetCommitResponsePartition(partition_index=index, error_code=code))
+        answers.append(TxnOffsetCommitResponseTopic(name=name, partitions=parts))
+    return answers
+
+
 def utf16_length(text: str) -> int:
     """Java's `String.length`, which the metadata's limit is about although its name says bytes."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
@@ -134,17 +192,24 @@ def utf16_length(text: str) -> int:
 
 
 def fetch(
-    state: ShardState, group_id: str, topics: Iterable[OffsetFetchRequestTopics]
+    state: ShardState, group_id: str, topics: Iterable[OffsetFetchRequestTopics], *, require_stable: bool = False
 ) -> list[OffsetFetchResponseTopics]:
-    """The offsets asked for; -1 for what was never committed, or committed to another topic of that name."""
+    """The offsets asked for; -1 for what was never committed, or committed to another topic of that name.
+
+    `require_stable`: UNSTABLE_OFFSET_COMMIT where an open transaction has committed one (KIP-447).
+    """
     offsets = _visible_offsets(state, group_id)
+    pending = state.durable.pending
+    require_stable = require_stable and pending.has_group(group_id)
     answers = []
     for topic in topics:
         partitions = offsets.get(topic.name, {})
         found = []
         for index in topic.partition_indexes:
             value = partitions.get(index)
-            if value is None or _other_topic(value.topic_id, topic.topic_id):
+            if require_stable and pending.has(group_id, topic.name, index):
+                found.append(no_offset(index, ErrorCode.UNSTABLE_OFFSET_COMMIT))
+            elif value is None or _other_topic(value.topic_id, topic.topic_id):
                 found.append(no_offset(index))
             else:
                 found.append(_found(index, value))
@@ -152,10 +217,20 @@ def fetch(
     return answers
 
 
-def fetch_all(state: ShardState, group_id: str) -> list[OffsetFetchResponseTopics]:
-    """All committed offsets of the group, none when there is no such group."""
+def fetch_all(state: ShardState, group_id: str, *, require_stable: bool = False) -> list[OffsetFetchResponseTopics]:
+    """All committed offsets of the group, none when there is no such group. `require_stable` as in `fetch`."""
+    pending = state.durable.pending
+    require_stable = require_stable and pending.has_group(group_id)
     return [
-        OffsetFetchResponseTopics(name=name, partitions=[_found(index, value) for index, value in partitions.items()])
+        OffsetFetchResponseTopics(
+            name=name,
+            partitions=[
+                no_offset(index, ErrorCode.UNSTABLE_OFFSET_COMMIT)
+                if require_stable and pending.has(group_id, name, index)
+                else _found(index, value)
+                for index, value in partitions.items()
+            ],
+        )
         for name, partitions in _visible_offsets(state, group_id).items()
     ]
 
@@ -207,16 +282,23 @@ def delete(
         for partition in topic.partitions:
             index = partition.partition_index
             parts.append(OffsetDeleteResponsePartition(partition_index=index, error_code=code))
-            if not subscribed and state.durable.offset(group_id, topic.name, index) is not None:
+            if not subscribed and (
+                state.durable.offset(group_id, topic.name, index) is not None
+                or state.durable.pending.has(group_id, topic.name, index)
+            ):
                 decision.records.append(OffsetRecord(group_id, topic.name, index, None))
         answers.append(OffsetDeleteResponseTopic(name=topic.name, partitions=parts))
     return answers
 
 
 def delete_all(state: ShardState, group_id: str, decision: Decision) -> None:
-    """Tombstones for all offsets of a group."""
-    for topic, partitions in state.durable.offsets.get(group_id, {}).items():
+    """Tombstones for all offsets of a group, those of open transactions too."""
+    durable = state.durable
+    for topic, partitions in durable.offsets.get(group_id, {}).items():
         for index in partitions:
+            decision.records.append(OffsetRecord(group_id, topic, index, None))
+    for topic, index in durable.pending.partitions(group_id):
+        if durable.offset(group_id, topic, index) is None:
             decision.records.append(OffsetRecord(group_id, topic, index, None))
 
 
@@ -236,6 +318,11 @@ def forget_topics(state: ShardState, deleted: Iterable[DeletedTopic], decision: 
             for index, value in topics.get(topic.name, {}).items():
                 if not _other_topic(value.topic_id, topic.topic_id):
                     decision.records.append(OffsetRecord(group_id, topic.name, index, None))
+        pending = state.durable.pending
+        for group_id, keys in pending.of_group.items():
+            for name, index in keys:
+                if name == topic.name and state.durable.offset(group_id, name, index) is None:
+                    decision.records.append(OffsetRecord(group_id, name, index, None))
 
 
 # Expiry
@@ -250,10 +337,12 @@ def expire(state: ShardState, decision: Decision) -> None:
 
 
 def _expire_offsets(state: ShardState, group: ClassicGroup, decision: Decision) -> bool:
-    """Whether the group is left without offsets."""
+    """Whether the group is left without offsets. What an open transaction has committed to is not touched."""
+    pending = state.durable.pending
+    is_open = pending.has_group(group.group_id)
     topics = state.durable.offsets.get(group.group_id)
     if topics is None:
-        return True
+        return not is_open
     begin_ms = _retention_begin(group)
     if begin_ms is None:
         return False
@@ -269,11 +358,11 @@ def _expire_offsets(state: ShardState, group: ClassicGroup, decision: Decision) 
                 expired = now_ms >= value.expire_timestamp_ms
             else:
                 expired = now_ms - begin_ms(value) >= retention_ms
-            if expired:
+            if expired and not (is_open and pending.has(group.group_id, topic, index)):
                 decision.records.append(OffsetRecord(group.group_id, topic, index, None))
             else:
                 all_expired = False
-    return all_expired
+    return all_expired and not is_open
 
 
 def _retention_begin(group: ClassicGroup) -> Callable[[OffsetAndMetadata], int] | None:

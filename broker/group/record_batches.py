@@ -1,6 +1,6 @@
 """Batches of coordinator records, packed and unpacked without the general machinery of `kwire.records`.
 
-Such a batch is as plain as can be: not compressed by us, one timestamp, no headers, no producer. That makes a commit of
+Such a batch is as plain as can be: not compressed by us, one timestamp, no headers. That makes a commit of
 a hundred offsets, and a start with millions of them, several times cheaper. The tests hold it against
 `RecordBatchBuilder` and `read_records`.
 """
@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kwire.errors import CorruptRecordsError
-from kwire.records.batch import ATTRIBUTES_POSITION, HEADER, HEADER_SIZE, LOG_OVERHEAD
+from kwire.records.batch import (
+    ATTRIBUTES_POSITION,
+    HEADER,
+    HEADER_SIZE,
+    LOG_OVERHEAD,
+    NO_PRODUCER_EPOCH,
+    NO_PRODUCER_ID,
+    NO_SEQUENCE,
+    TRANSACTIONAL_FLAG,
+)
 from kwire.records.crc import crc32c
 from kwire.records.varint import encode_varint, read_varint
 
@@ -23,8 +32,15 @@ _RECORD_HEAD = b"\x00\x00"
 _NO_HEADERS = b"\x00"
 
 
-def pack_batch(pairs: Sequence[tuple[bytes, bytes | None]], timestamp_ms: int) -> bytearray:
-    """One batch of at least one record, all with this timestamp; base offset 0."""
+def pack_batch(
+    pairs: Sequence[tuple[bytes, bytes | None]],
+    timestamp_ms: int,
+    *,
+    producer_id: int = NO_PRODUCER_ID,
+    producer_epoch: int = NO_PRODUCER_EPOCH,
+    base_sequence: int = NO_SEQUENCE,
+) -> bytearray:
+    """One batch of at least one record, all with this timestamp; base offset 0. With a producer: transactional."""
     parts: list[bytes] = [bytes(HEADER_SIZE)]
     add = parts.append
     for delta, (key, value) in enumerate(pairs):
@@ -51,7 +67,21 @@ def pack_batch(pairs: Sequence[tuple[bytes, bytes | None]], timestamp_ms: int) -
     data = bytearray().join(parts)
     count = len(pairs)
     HEADER.pack_into(
-        data, 0, 0, len(data) - LOG_OVERHEAD, -1, 2, 0, 0, count - 1, timestamp_ms, timestamp_ms, -1, -1, -1, count
+        data,
+        0,
+        0,
+        len(data) - LOG_OVERHEAD,
+        -1,
+        2,
+        0,
+        0 if producer_id == NO_PRODUCER_ID else TRANSACTIONAL_FLAG,
+        count - 1,
+        timestamp_ms,
+        timestamp_ms,
+        producer_id,
+        producer_epoch,
+        base_sequence,
+        count,
     )
     with memoryview(data) as view:
         crc = crc32c(view[ATTRIBUTES_POSITION:])

@@ -10,8 +10,9 @@ versions cannot hold); GroupMetadataValue 3.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from typing import TypeAlias
 
 from broker.group.record_batches import pack_batch, unpack_pairs
 from broker.group.records import (
@@ -22,11 +23,25 @@ from broker.group.records import (
     OffsetRecord,
     StoredGroup,
     StoredMember,
+    TransactionalOffsetRecord,
+    TransactionEnd,
 )
 from kwire import codec
-from kwire.errors import DecodeError
+from kwire.errors import DecodeError, KwireError
 from kwire.internal.group_offsets import GroupMetadataKey, GroupMetadataValue, MemberMetadata
-from kwire.records import HEADER_SIZE, Codec, RecordBatchBuilder, iter_batches, read_records
+from kwire.records import (
+    HEADER_SIZE,
+    BatchHeader,
+    Codec,
+    ControlType,
+    RecordBatchBuilder,
+    decode_control_type,
+    end_transaction_marker,
+    iter_batches,
+    read_records,
+)
+from kwire.records.batch import NO_PRODUCER_EPOCH, NO_PRODUCER_ID
+from kwire.records.control import decode_marker_value
 
 GROUP_KEY_VERSION = 2
 GROUP_VALUE_VERSION = 3
@@ -45,16 +60,28 @@ _TOPIC_ID_TAG = b"\x01\x00\x10"
 # Bytes around a record besides its key and value, at most.
 _RECORD_OVERHEAD = 30
 
+Damaged: TypeAlias = Callable[[int, KwireError], None]
+
 
 # Encoding
 
 
 def encode_batches(
-    records: Sequence[CoordinatorRecord], now_ms: int, max_bytes: int, splittable: bool, compression: Codec = Codec.NONE
+    records: Sequence[CoordinatorRecord],
+    now_ms: int,
+    max_bytes: int,
+    splittable: bool,
+    compression: Codec = Codec.NONE,
+    producer: tuple[int, int] | None = None,
 ) -> list[bytearray] | None:
-    """The records as batches of at most `max_bytes`, one unless `splittable`. None when they do not fit."""
+    """The records as batches of at most `max_bytes`, one unless `splittable`. None when they do not fit.
+
+    `producer`: id and epoch of the transaction that the records (of one batch) belong to.
+    """
+    if len(records) == 1 and isinstance(records[0], TransactionEnd):
+        return [encode_end(records[0], now_ms)]
     pairs = [encode_record(record) for record in records]
-    batch = _batch(pairs, now_ms, compression)
+    batch = _batch(pairs, now_ms, compression, producer)
     if len(batch) <= max_bytes:
         return [batch]
     if not splittable:
@@ -71,18 +98,42 @@ def encode_batches(
     return batches if all(len(batch) <= max_bytes for batch in batches) else None
 
 
-def _batch(pairs: Sequence[tuple[bytes, bytes | None]], now_ms: int, compression: Codec) -> bytearray:
+def _batch(
+    pairs: Sequence[tuple[bytes, bytes | None]],
+    now_ms: int,
+    compression: Codec,
+    producer: tuple[int, int] | None = None,
+) -> bytearray:
+    # Kafka's runtime begins every batch at sequence 0, whether it has a producer or not.
+    producer_id, producer_epoch = producer or (NO_PRODUCER_ID, NO_PRODUCER_EPOCH)
     if compression is Codec.NONE:
-        return pack_batch(pairs, now_ms)
-    builder = RecordBatchBuilder(codec=compression)
+        return pack_batch(pairs, now_ms, producer_id=producer_id, producer_epoch=producer_epoch, base_sequence=0)
+    builder = RecordBatchBuilder(
+        codec=compression,
+        producer_id=producer_id,
+        producer_epoch=producer_epoch,
+        base_sequence=0,
+        transactional=producer is not None,
+    )
     for key, value in pairs:
         builder.append(key, value, timestamp=now_ms)
     return builder.build()
 
 
+def encode_end(record: TransactionEnd, now_ms: int) -> bytearray:
+    """The marker's batch."""
+    return end_transaction_marker(
+        ControlType.COMMIT if record.committed else ControlType.ABORT,
+        producer_id=record.producer_id,
+        producer_epoch=record.producer_epoch,
+        coordinator_epoch=record.coordinator_epoch,
+        timestamp=now_ms,
+    )
+
+
 def encode_record(record: CoordinatorRecord) -> tuple[bytes, bytes | None]:
     """Key and value; the value of a tombstone is None."""
-    if type(record) is OffsetRecord:
+    if type(record) is OffsetRecord or type(record) is TransactionalOffsetRecord:
         key = _offset_key_prefix(record.group_id, record.topic) + _INT32.pack(record.partition)
         return key, None if record.value is None else encode_offset(record.value)
     assert isinstance(record, GroupRecord)
@@ -155,25 +206,64 @@ def encode_group(group: StoredGroup) -> bytes:
 # Decoding
 
 
-def decode_records(chunk: memoryview) -> Iterator[CoordinatorRecord]:
-    """The records in whole batches. Control batches, and records of other kinds of groups, are passed over.
+def decode_records(chunk: memoryview, damaged: Damaged | None = None) -> Iterator[CoordinatorRecord]:
+    """The records in whole batches; those of other kinds of groups are passed over.
 
-    Raises DecodeError, CorruptRecordsError.
+    `damaged(offset, error)` is told of what cannot be read, a record or (its base offset) the rest of a batch, which is
+    then passed over, too; without it DecodeError and CorruptRecordsError are raised.
     """
     for header in iter_batches(chunk):
-        if header.is_control:
-            continue
-        if header.is_compressed:
-            pairs: Iterable[tuple[bytes | None, bytes | None]] = (
-                (record.key, record.value) for record in read_records(chunk, header.position)
-            )
-        else:
-            pairs = unpack_pairs(bytes(chunk[header.position + HEADER_SIZE : header.end]), header.record_count)
-        for key, value in pairs:
-            if key is not None:
-                decoded = decode_record(key, value)
-                if decoded is not None:
+        try:
+            if header.is_control:
+                end = _decode_end(chunk, header)
+                if end is not None:
+                    yield end
+                continue
+            if header.is_compressed:
+                pairs: Iterable[tuple[bytes | None, bytes | None]] = (
+                    (record.key, record.value) for record in read_records(chunk, header.position)
+                )
+            else:
+                pairs = unpack_pairs(bytes(chunk[header.position + HEADER_SIZE : header.end]), header.record_count)
+            producer_id = header.producer_id
+            at = -1
+            for key, value in pairs:
+                at += 1
+                if key is None:
+                    continue
+                try:
+                    decoded = decode_record(key, value)
+                except KwireError as error:
+                    if damaged is None:
+                        raise
+                    damaged(header.base_offset + at, error)
+                    continue
+                if decoded is None:
+                    continue
+                if producer_id != NO_PRODUCER_ID and type(decoded) is OffsetRecord and decoded.value is not None:
+                    yield TransactionalOffsetRecord(
+                        decoded.group_id, decoded.topic, decoded.partition, decoded.value, producer_id
+                    )
+                else:
                     yield decoded
+        except KwireError as error:
+            if damaged is None:
+                raise
+            damaged(header.base_offset, error)
+
+
+def _decode_end(chunk: memoryview, header: BatchHeader) -> TransactionEnd | None:
+    """The marker in a control batch; None for one that is none, or whose records were cleaned away."""
+    for record in read_records(chunk, header.position):
+        control_type = decode_control_type(record.key)
+        if control_type in (ControlType.COMMIT, ControlType.ABORT):
+            return TransactionEnd(
+                header.producer_id,
+                header.producer_epoch,
+                control_type is ControlType.COMMIT,
+                decode_marker_value(record.value),
+            )
+    return None
 
 
 def decode_all(chunks: Iterable[memoryview]) -> Iterator[CoordinatorRecord]:

@@ -65,6 +65,17 @@ class OffsetRecord:
 
 
 @define(slots=True)
+class TransactionalOffsetRecord:
+    """One partition's offset, in force once the producer's transaction is committed. In the log its batch says so."""
+
+    group_id: str
+    topic: str
+    partition: int
+    value: OffsetAndMetadata
+    producer_id: int
+
+
+@define(slots=True)
 class GroupRecord:
     """One group, or its tombstone."""
 
@@ -72,4 +83,14 @@ class GroupRecord:
     value: StoredGroup | None
 
 
-CoordinatorRecord: TypeAlias = OffsetRecord | GroupRecord
+@define(slots=True)
+class TransactionEnd:
+    """A marker: the producer's offsets come into force, or are dropped."""
+
+    producer_id: int
+    producer_epoch: int
+    committed: bool
+    coordinator_epoch: int
+
+
+CoordinatorRecord: TypeAlias = OffsetRecord | GroupRecord | TransactionalOffsetRecord | TransactionEnd

@@ -8,7 +8,7 @@ from broker.group.classic_group import ClassicGroup
 from broker.group.config import GroupConfig
 from broker.group.decision import Decision
 from broker.group.durable import DurableState
-from broker.group.records import CoordinatorRecord, OffsetRecord
+from broker.group.records import CoordinatorRecord, OffsetRecord, TransactionEnd
 
 
 class ShardState:
@@ -32,8 +32,19 @@ class ShardState:
         A live group follows its record where nothing else could tell it: it goes with its tombstone, and comes into
         being with its first offset.
         """
+        if isinstance(record, TransactionEnd):
+            groups = list(self.durable.pending.of_producer.get(record.producer_id, ()))
+            self.durable.replay(record)
+            if self.loaded:
+                for group_id in groups:
+                    # One that is gone although offsets were pending for it comes back with them.
+                    if group_id in self.durable.groups and group_id not in self.groups:
+                        self.groups[group_id] = ClassicGroup(group_id, now_ms)
+            return
         self.durable.replay(record)
-        if not self.loaded or record.group_id in self.groups:
+        if not self.loaded:
+            return
+        if record.group_id in self.groups:
             if record.value is None and type(record) is not OffsetRecord:
                 self.groups.pop(record.group_id, None)
         elif record.value is not None:

@@ -3,7 +3,7 @@
 v1 one group; v2 null topics stand for all, errors of the group at the top; v5 leader epochs; v7 require_stable; v8
 several groups; v9 member ids (not looked at for a classic group); v10 topics by id.
 
-require_stable needs nothing here: answers wait until what they show is committed, and there are no transactions yet.
+require_stable: what an open transaction has committed is UNSTABLE_OFFSET_COMMIT; else the offset before is told.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ async def offset_fetch(
 ) -> OffsetFetchResponse:
     version = ctx.api_version
     if version >= _GROUPS_SINCE:
-        fetches = [start(_fetch_group(group, version, groups)) for group in request.groups]
+        fetches = [
+            start(_fetch_group(group, version, groups, require_stable=request.require_stable))
+            for group in request.groups
+        ]
         return OffsetFetchResponse(groups=await gather(fetches))
     topics = None
     if request.topics is not None:
@@ -44,7 +47,12 @@ async def offset_fetch(
             OffsetFetchRequestTopics(name=topic.name, partition_indexes=topic.partition_indexes)
             for topic in request.topics
         ]
-    answer = await _fetch_group(OffsetFetchRequestGroup(group_id=request.group_id, topics=topics), version, groups)
+    answer = await _fetch_group(
+        OffsetFetchRequestGroup(group_id=request.group_id, topics=topics),
+        version,
+        groups,
+        require_stable=request.require_stable,
+    )
     return OffsetFetchResponse(
         error_code=answer.error_code,
         topics=[
@@ -67,7 +75,7 @@ async def offset_fetch(
 
 
 async def _fetch_group(
-    group: OffsetFetchRequestGroup, version: int, groups: GroupCoordinator
+    group: OffsetFetchRequestGroup, version: int, groups: GroupCoordinator, *, require_stable: bool
 ) -> OffsetFetchResponseGroup:
     wanted = group.topics
     refused: list[OffsetFetchResponseTopics] = []
@@ -86,7 +94,7 @@ async def _fetch_group(
         for topic in wanted:
             topic.topic_id = ZERO
     try:
-        found = await groups.fetch_offsets(group.group_id, wanted)
+        found = await groups.fetch_offsets(group.group_id, wanted, require_stable=require_stable)
     except ApiError as error:
         return _group_error(group, error.code, version)
     if by_id and group.topics is None:

@@ -11,6 +11,7 @@ from broker.clock import ManualClock
 from broker.context import ConnectionContext, RequestContext
 from broker.coordinator.coordinator import GroupCoordinator
 from broker.coordinator.shard import Shard
+from broker.decision import InTransaction
 from broker.deferred import Deferred, resolved, start
 from broker.group.config import GroupConfig
 from broker.group.ids import partition_for
@@ -74,7 +75,7 @@ class MemoryLog:
         self.fail_append: Exception | None = None
         self.waiting: list[tuple[int, Deferred[None]]] = []
 
-    def append(self, batch: bytes | bytearray) -> int:
+    def append(self, batch: bytes | bytearray, in_transaction: InTransaction | None = None) -> int:
         if self.fail_append is not None:
             error, self.fail_append = self.fail_append, None
             raise error
@@ -203,7 +204,7 @@ class World:
         return self.coordinator._shard(group)
 
     def records(self, group: str) -> list[CoordinatorRecord]:
-        return [record for record in self.log_of(group).records() if record.group_id == group]
+        return [each for each in self.log_of(group).records() if getattr(each, "group_id", None) == group]
 
     def group_records(self, group: str) -> list[GroupRecord]:
         return [record for record in self.records(group) if isinstance(record, GroupRecord)]

@@ -89,7 +89,7 @@ class WireDriver:
             "Fetch", 12, max_wait_ms=100, min_bytes=0, max_bytes=10_000_000, topics=topics
         )
         data = answer.responses[0].partitions[0].records
-        return (record for record in decode_all([memoryview(data)]) if record.group_id == group)
+        return (each for each in decode_all([memoryview(data)]) if getattr(each, "group_id", None) == group)
 
 
 def main(address: str) -> None:
