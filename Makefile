@@ -1,6 +1,7 @@
 # Everything a person does with this repository. Needs Python 3.11+ and make; the rest is installed into .venv.
 #   make run        start a broker on 127.0.0.1:9092, data below ./kwire-data   (ARGS="--port 9093 --ephemeral")
 #   make test       the tests                                                   (LONG=1: the long form; T=tests/log: a part)
+#   make history    histories of clients and faults, checked    (HISTORY_SECONDS=600: for how long; HISTORY_SEED=5)
 #   make check      style, types, import and clock rules, generated documents
 #   make compat     stock clients against kwire                                 (TARGET=kafka, TARGET=host:port, LONG=1)
 #   make bench      kwire and Kafka in turn on this machine                     (ARGS="--rows produce-1k --runs 3")
@@ -17,7 +18,12 @@ T ?= tests
 JOBS ?= auto
 LONG_FLAG := $(if $(LONG),--long)
 
-.PHONY: run test check compat bench fmt clean
+# What `make test` leaves to `make history`.
+APART := $(if $(filter tests,$(T)),--ignore=tests/history)
+HISTORY_SECONDS ?= 40
+HISTORY_SEED ?= 1
+
+.PHONY: run test history check compat bench fmt clean
 .DELETE_ON_ERROR:
 
 run: $(STAMPS)/run
@@ -25,7 +31,10 @@ run: $(STAMPS)/run
 
 test: $(STAMPS)/test
 	@$(BIN)/python -m tools.kafka_jars
-	$(BIN)/python -m pytest $(T) -n $(JOBS) $(LONG_FLAG) $(ARGS)
+	$(BIN)/python -m pytest $(T) $(APART) -n $(JOBS) $(LONG_FLAG) $(ARGS)
+
+history: $(STAMPS)/test
+	HISTORY_SECONDS=$(HISTORY_SECONDS) HISTORY_SEED=$(HISTORY_SEED) $(BIN)/python -m pytest tests/history -n $(JOBS) $(LONG_FLAG) $(ARGS)
 
 check: $(STAMPS)/check
 	$(BIN)/ruff check .

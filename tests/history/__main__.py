@@ -1,0 +1,44 @@
+"""One history, or several, by hand: `python -m tests.history --seed 7 --machine`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+
+from tests.history.checker import check, report
+from tests.history.world import Shape, SimulatedWorld
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.history", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="the first seed")
+    parser.add_argument("--count", type=int, default=1, help="how many seeds")
+    parser.add_argument("--operations", type=int, default=1_500)
+    parser.add_argument("--machine", action="store_true", help="fsync before the answer; machines lose power")
+    parser.add_argument("--process", action="store_true", help="only processes die (the default)")
+    parser.add_argument("--quiet-world", action="store_true", help="without faults")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.CRITICAL)
+    failed = 0
+    for seed in range(options.seed, options.seed + options.count):
+        shape = Shape(synced=options.machine, operations=options.operations, faults=not options.quiet_world)
+        began = time.perf_counter()
+        result = SimulatedWorld(seed, shape).run()
+        lived = time.perf_counter()
+        found = check(result.history)
+        checked = time.perf_counter()
+        print(
+            f"seed {seed}: {len(result.history.operations)} operations in {lived - began:.2f} s, checked in "
+            f"{checked - lived:.2f} s, {result.requests} requests, {result.dropped} dropped, {result.starts} starts, "
+            f"faults {dict(result.faults)}"
+        )
+        if found:
+            failed += 1
+            print(report(result.history, found))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
