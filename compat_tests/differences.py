@@ -35,9 +35,7 @@ NOT_YET_ADVERTISED = frozenset(
         "ShareGroupHeartbeat",
         "StreamsGroupDescribe",
         "StreamsGroupHeartbeat",
-        "TxnOffsetCommit",
         "WriteShareGroupState",
-        "WriteTxnMarkers",
     }
 )
 

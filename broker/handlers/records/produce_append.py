@@ -33,6 +33,7 @@ BY_TOPIC_ID: Final = 13
 # Only Kafka's own tool that repairs internal topics may write them.
 _INTERNAL_WRITER: Final = "__admin_client"
 _TRANSACTIONAL_BIT: Final = 0x10
+_MAGIC: Final = 16
 _ATTRIBUTES_LOW_BYTE: Final = 22
 _BATCH_HEADER_BYTES: Final = 61
 _BATCH_LENGTH: Final = struct.Struct(">i")
@@ -140,7 +141,11 @@ def is_one_batch(records: memoryview, api_version: int) -> bool:
 
 def is_transactional(records: memoryview) -> bool:
     """By the first batch's attributes; what is too short for them is none."""
-    return len(records) > _ATTRIBUTES_LOW_BYTE and bool(records[_ATTRIBUTES_LOW_BYTE] & _TRANSACTIONAL_BIT)
+    return (
+        len(records) > _ATTRIBUTES_LOW_BYTE
+        and bool(records[_ATTRIBUTES_LOW_BYTE] & _TRANSACTIONAL_BIT)
+        and records[_MAGIC] == 2
+    )
 
 
 def _repeated(request: ProduceRequest, by_id: bool) -> set[int] | None:
