@@ -204,6 +204,44 @@ def dump(
     )
 
 
+@cli.command(
+    short_help="Say whether a data directory is sound.",
+    epilog="""\b
+Examples:
+  kwire check                                  ./kwire-data
+  kwire check /data/1 /data/2                  all log.dirs of one broker, together
+  kwire check kwire-data/orders-0              one partition
+  kwire check --live kwire-data                while the broker runs
+  kwire check --json kwire-data | jq 'select(.severity == "error")'
+
+\b
+Exit code: 0 when nothing of severity ERROR was found, 1 when there was, 2 for wrong usage.
+""",
+)
+@click.argument("directories", nargs=-1, type=click.Path(exists=True, file_okay=False), metavar="[DIR]...")
+@click.option("--live", is_flag=True, help="A broker may be running on it: what is being written is not judged.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines: one object for each finding, and a summary.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+def check(directories: tuple[str, ...], live: bool, as_json: bool, quiet: bool) -> None:
+    """Say whether a data directory, kwire's or Apache Kafka's, is sound, without changing it.
+
+    Looked at are: each batch's CRC and records, offsets in and across segments, indexes, leader epochs, producers'
+    states (compared with what the batches lead to), aborted transactions, checkpoints, the identity of directories,
+    the metadata log and its snapshots (replayed as a controller does), the records of internal topics, and what does
+    not belong there.
+
+    Each finding says where it is, why it matters, and what the next start of a broker would do or lose. Give all
+    directories of log.dirs together: some things are told only by comparing them.
+    """
+    from broker.cli.check import run
+
+    paths = directories or ("kwire-data",)
+    if not directories and not Path("kwire-data").is_dir():
+        raise click.UsageError("there is no ./kwire-data; name the data directory")
+    colours = sys.stdout.isatty() and not as_json
+    sys.exit(run(paths, live=live, as_json=as_json, quiet=quiet, colours=colours))
+
+
 @cli.command(short_help="Print the version.")
 def version() -> None:
     """Print kwire's version, and that of the Kafka it is compatible with."""

@@ -24,6 +24,8 @@ CHUNK: Final = 1 << 20
 LARGEST_BATCH: Final = 128 << 20
 """A larger batch is not read: Kafka's default limit is 1 MiB, and a damaged length can say anything up to 2 GiB."""
 _MAGIC: Final = 16
+_INDEX_CHUNK: Final = 24 * 4096
+"""A multiple of the sizes of the indexes' entries."""
 
 
 class ReadFile:
@@ -61,6 +63,19 @@ class ReadFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def read_index(file: ReadFile) -> bytes:
+    """An index without the zeros that a preallocated one ends with (10 MiB of them in a segment in use)."""
+    data = bytearray()
+    for position in range(0, file.size, _INDEX_CHUNK):
+        chunk = file.read(_INDEX_CHUNK, position)
+        data += chunk
+        if not any(chunk):
+            tail = max(position, file.size - _INDEX_CHUNK)
+            if not any(file.read(_INDEX_CHUNK, tail)):
+                break
+    return bytes(data)
 
 
 @define(slots=True)
