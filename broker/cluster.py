@@ -26,7 +26,8 @@ from broker.controller.image import ImageChange, ImageError, TopicImage
 from broker.controller.names import CLUSTER_METADATA_TOPIC
 from broker.controller.ports import RESOURCE_TOPIC
 from broker.coordinator.coordinator import GroupCoordinator
-from broker.coordinator_log import OFFSETS_TOPIC, ImageOffsetsTopic, ImageTopics
+from broker.coordinator.transactions import TransactionCoordinator
+from broker.coordinator_log import OFFSETS_TOPIC, TRANSACTION_TOPIC, ImageInternalTopic, ImageTopics
 from broker.deferred import Deferred, start
 from broker.dispatch import Dispatcher, Hooks
 from broker.fetch.sessions import FetchSessions
@@ -37,12 +38,12 @@ from broker.partitions import Partitions
 from broker.producer_ids import ProducerIds
 from broker.routes import routes, table
 from broker.services import Services
-from broker.settings import controller_settings, group_config, log_config
+from broker.settings import controller_settings, group_config, log_config, transaction_config
 from broker.start_error import StartError
 from broker.telemetry import Telemetry
 from broker.transaction_markers import TransactionMarkers
 from broker.transaction_verification import TransactionVerifier
-from broker.versions import SUPPORTED_FEATURES, Versions
+from broker.versions import SUPPORTED_FEATURES, TRANSACTION_VERSION, Versions
 from kwire import uuids
 from kwire.errors import ApiError, KwireError
 from log.config import LogConfig
@@ -95,6 +96,7 @@ class Cluster:
         self.controller: Controller
         self.partitions: Partitions
         self.groups: GroupCoordinator
+        self.transactions: TransactionCoordinator
         self.services: Services
         self._metadata: MetadataLogFile
         self._maintenance: Maintenance
@@ -185,11 +187,22 @@ class Cluster:
             config.get_int("fetch.max.bytes"),
         )
         self.groups = GroupCoordinator(
-            ImageOffsetsTopic(controller, self.partitions, self.manager),
+            ImageInternalTopic(OFFSETS_TOPIC, controller, self.partitions, self.manager),
             ImageTopics(controller),
             clock,
             group_config(config),
             lambda: str(_as_uuid(self._new_uuid())),
+        )
+        producer_ids = ProducerIds(self._allocate_producer_ids)
+        markers = TransactionMarkers(self.partitions, self.groups, clock)
+        self.transactions = TransactionCoordinator(
+            ImageInternalTopic(TRANSACTION_TOPIC, controller, self.partitions, self.manager),
+            ImageTopics(controller),
+            markers,
+            producer_ids,
+            clock,
+            transaction_config(config),
+            lambda: controller.image.features.get(TRANSACTION_VERSION, 0),
         )
         versions = Versions(controller)
         self.services = Services(
@@ -204,14 +217,15 @@ class Cluster:
                 clock.monotonic_ms,
                 lambda: self._random.randrange(1, 2**31),
             ),
-            producer_ids=ProducerIds(self._allocate_producer_ids),
+            producer_ids=producer_ids,
             groups=self.groups,
+            transactions=self.transactions,
             configs=ConfigAdmin(config, controller),
             telemetry=Telemetry(config, controller, clock, self._new_uuid),
             addresses=self.addresses,
             versions=versions,
-            verifier=TransactionVerifier(None, clock, config),
-            markers=TransactionMarkers(self.partitions, self.groups, clock),
+            verifier=TransactionVerifier(self.transactions, clock, config),
+            markers=markers,
         )
         lines = routes(self.services)
         versions.set_routes(lines)
@@ -280,12 +294,14 @@ class Cluster:
         self._ready = True
         self._maintenance.start()
         self.groups.start()
+        self.transactions.start()
 
     # -- stopping
 
     def stop(self) -> None:
         """Answer what waits, stop what runs by itself. Quick; nothing is synced yet."""
         self._maintenance.stop()
+        self.transactions.close()
         self.groups.close()
         self.partitions.answer_parked()
 
@@ -355,10 +371,14 @@ class Cluster:
                 self.partitions.leader_changed(topic, index)
                 if topic.name == OFFSETS_TOPIC:
                     self.groups.partition_changed(index)
+                elif topic.name == TRANSACTION_TOPIC:
+                    self.transactions.partition_changed(index)
         for resource in change.configs:
             if resource.type == RESOURCE_TOPIC and self.controller.image.topic_by_name(resource.name) is not None:
                 self.manager.config_changed(resource.name)
         if change.deleted_topics:
+            if any(topic.name == TRANSACTION_TOPIC for topic in change.deleted_topics):
+                self.transactions.topic_deleted()
             self.groups.topics_deleted((topic.name, topic.topic_id) for topic in change.deleted_topics)
 
     def _defaults_changed(self, _config: BrokerConfig) -> None:

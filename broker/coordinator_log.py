@@ -1,4 +1,4 @@
-"""The group coordinator's ports over partitions and the image (broker.coordinator.ports)."""
+"""The coordinators' ports over partitions and the image (broker.coordinator.ports)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from log.append_validation import AppendOrigin
 from log.log_manager import LogManager
 
 OFFSETS_TOPIC: Final = "__consumer_offsets"
+TRANSACTION_TOPIC: Final = "__transaction_state"
 
 
 class PartitionCoordinatorLog:
-    """One partition of `__consumer_offsets`."""
+    """One partition of an internal topic."""
 
     __slots__ = ("_partition",)
 
@@ -50,21 +51,22 @@ class PartitionCoordinatorLog:
         return read_log(self._partition.log)
 
 
-class ImageOffsetsTopic:
-    """`__consumer_offsets` as the image has it."""
+class ImageInternalTopic:
+    """`__consumer_offsets` or `__transaction_state` as the image has it."""
 
-    def __init__(self, controller: Controller, partitions: Partitions, manager: LogManager) -> None:
+    def __init__(self, name: str, controller: Controller, partitions: Partitions, manager: LogManager) -> None:
+        self._name = name
         self._controller = controller
         self._partitions = partitions
         self._manager = manager
 
     def partition_count(self) -> int | None:
-        topic = self._controller.image.topic_by_name(OFFSETS_TOPIC)
+        topic = self._controller.image.topic_by_name(self._name)
         return None if topic is None else len(topic.partitions)
 
     def ensure_exists(self) -> Deferred[None]:
         done: Deferred[None] = Deferred()
-        if self._controller.image.topic_by_name(OFFSETS_TOPIC) is not None:
+        if self._controller.image.topic_by_name(self._name) is not None:
             done.resolve(None)
             return done
 
@@ -79,20 +81,20 @@ class ImageOffsetsTopic:
                 done.resolve(None)
 
         try:
-            self._controller.create_missing_topic(OFFSETS_TOPIC).add_callback(created)
+            self._controller.create_missing_topic(self._name).add_callback(created)
         except ApiError as error:
             done.fail(error)
         return done
 
     def log(self, partition: int, /) -> PartitionCoordinatorLog | None:
         try:
-            found = self._partitions.get(OFFSETS_TOPIC, partition)
+            found = self._partitions.get(self._name, partition)
         except ApiError:
             return None
         return None if found is None else PartitionCoordinatorLog(found)
 
     def has_data(self, partition: int, /) -> bool:
-        return (OFFSETS_TOPIC, partition) in self._manager
+        return (self._name, partition) in self._manager
 
 
 class ImageTopics:

@@ -149,7 +149,7 @@ def routes(s: Services) -> list[Route]:
         route(k.METADATA, "0-13", "cluster.metadata", (s.controller, s.addresses)),
         route(k.OFFSET_COMMIT, "2-10", "groups.offset_commit", (s.groups,)),
         route(k.OFFSET_FETCH, "1-10", "groups.offset_fetch", (s.groups,)),
-        route(k.FIND_COORDINATOR, "0-6", "groups.find_coordinator", (s.groups, s.addresses)),
+        route(k.FIND_COORDINATOR, "0-6", "groups.find_coordinator", (s.groups, s.transactions, s.addresses)),
         route(k.JOIN_GROUP, "0-9", "groups.join_group", (s.groups,)),
         route(k.HEARTBEAT, "0-4", "groups.heartbeat", (s.groups,)),
         route(k.LEAVE_GROUP, "0-5", "groups.leave_group", (s.groups,)),
@@ -161,8 +161,11 @@ def routes(s: Services) -> list[Route]:
         route(k.CREATE_TOPICS, "2-7", "topics.create_topics", (s.controller,)),
         route(k.DELETE_TOPICS, "1-6", "topics.delete_topics", (s.controller,)),
         route(k.DELETE_RECORDS, "0-2", "records.delete_records", (s.partitions,)),
-        route(k.INIT_PRODUCER_ID, "0-5", "records.init_producer_id", (s.producer_ids,)),
+        route(k.INIT_PRODUCER_ID, "0-5", "transactions.init_producer_id", (s.transactions, s.producer_ids)),
         route(k.OFFSET_FOR_LEADER_EPOCH, "2-4", "records.offset_for_leader_epoch", (s.partitions,)),
+        route(k.ADD_PARTITIONS_TO_TXN, "0-5", "transactions.add_partitions_to_txn", (s.transactions,)),
+        route(k.ADD_OFFSETS_TO_TXN, "0-4", "transactions.add_offsets_to_txn", (s.transactions,)),
+        route(k.END_TXN, "0-5", "transactions.end_txn", (s.transactions,)),
         route(k.WRITE_TXN_MARKERS, "1-2", "transactions.write_txn_markers", (s.markers,)),
         route(
             k.TXN_OFFSET_COMMIT, "0-5", "transactions.txn_offset_commit", (s.groups, s.partitions, s.verifier)
@@ -192,6 +195,8 @@ def routes(s: Services) -> list[Route]:
         route(k.UPDATE_FEATURES, "0-2", "cluster.update_features", (s.controller,)),
         route(k.DESCRIBE_CLUSTER, "0-2", "cluster.describe_cluster", (s.controller, s.addresses)),
         route(k.DESCRIBE_PRODUCERS, "0", "records.describe_producers", (s.partitions,)),
+        route(k.DESCRIBE_TRANSACTIONS, "0", "transactions.describe_transactions", (s.transactions,)),
+        route(k.LIST_TRANSACTIONS, "0-2", "transactions.list_transactions", (s.transactions,)),
         route(k.UNREGISTER_BROKER, "0", "cluster.unregister_broker", (s.controller,)),
         route(k.CONSUMER_GROUP_HEARTBEAT, "0-1", "groups.consumer_group_heartbeat"),
         route(

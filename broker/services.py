@@ -9,6 +9,7 @@ from broker.clock import Clock
 from broker.config.admin import ConfigAdmin
 from broker.controller.controller import Controller
 from broker.coordinator.coordinator import GroupCoordinator
+from broker.coordinator.transactions import TransactionCoordinator
 from broker.fetch.sessions import FetchSessions
 from broker.handlers.cluster.api_versions import AdvertisedVersions
 from broker.log_dirs import LogDirs
@@ -30,6 +31,7 @@ class Services:
     fetch_sessions: FetchSessions
     producer_ids: ProducerIds
     groups: GroupCoordinator
+    transactions: TransactionCoordinator
     configs: ConfigAdmin
     addresses: AddressBook
     versions: AdvertisedVersions

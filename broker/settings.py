@@ -10,6 +10,8 @@ from broker.config.values import ConfigValue
 from broker.controller.image import Endpoint
 from broker.controller.settings import ControllerSettings, InternalTopic
 from broker.group.config import GroupConfig
+from broker.snapshot_generator import SnapshotSettings
+from broker.txn.config import TransactionConfig
 from broker.versions import BOOTSTRAP_FEATURES, SUPPORTED_FEATURES
 from log.config import LogConfig
 
@@ -82,6 +84,21 @@ def group_config(config: BrokerConfig) -> GroupConfig:
         "offsets.topic.compression.codec",
     )
     return GroupConfig(**{name.replace(".", "_"): config.get_int(name) for name in names})
+
+
+def transaction_config(config: BrokerConfig) -> TransactionConfig:
+    """The transaction coordinator's settings."""
+    names = (
+        "transaction.max.timeout.ms",
+        "transactional.id.expiration.ms",
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+        "transaction.remove.expired.transaction.cleanup.interval.ms",
+        "request.timeout.ms",
+    )
+    return TransactionConfig(
+        **{name.replace(".", "_"): config.get_int(name) for name in names},
+        transaction_two_phase_commit_enable=config.get_bool("transaction.two.phase.commit.enable"),
+    )
 
 
 def log_config(values: Mapping[str, ConfigValue]) -> LogConfig:

@@ -9,10 +9,12 @@ if TYPE_CHECKING:
     from broker.controller.controller import Controller
     from broker.routes import Route
 
+TRANSACTION_VERSION: Final = "transaction.version"
+
 # In the order Kafka names them. A feature stays at level 0 until what it promises works here.
 SUPPORTED_FEATURES: Final = {
     "group.version": (0, 0),
-    "transaction.version": (0, 0),
+    "transaction.version": (0, 2),
     "streams.version": (0, 0),
     "share.version": (0, 0),
     "kraft.version": (0, 1),
@@ -21,7 +23,7 @@ SUPPORTED_FEATURES: Final = {
 }
 
 # What a fresh cluster begins with: the newest metadata, and what works.
-BOOTSTRAP_FEATURES: Final = {"metadata.version": 30, "eligible.leader.replicas.version": 1}
+BOOTSTRAP_FEATURES: Final = {"metadata.version": 30, "eligible.leader.replicas.version": 1, TRANSACTION_VERSION: 2}
 
 
 class Versions:

@@ -5,16 +5,18 @@ v1 key types and an error message; v4 several keys at once; v6 share groups.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from broker.addresses import AddressBook
 from broker.context import RequestContext
 from broker.coordinator.coordinator import GroupCoordinator
+from broker.coordinator.transactions import TransactionCoordinator
 from kwire.error_codes import ErrorCode
 from kwire.messages.find_coordinator import Coordinator, FindCoordinatorRequest, FindCoordinatorResponse
 
 _BATCHED_SINCE = 4
 _GROUP = 0
 _TRANSACTION = 1
-_NO_TRANSACTIONS = "This broker does not support transactions yet."
 # The error message of answers up to v3.
 _MESSAGES = {
     ErrorCode.NONE: "NONE",
@@ -23,18 +25,22 @@ _MESSAGES = {
         "This most likely occurs because of a request being malformed by the client library or the message was sent to"
         " an incompatible broker. See the broker logs for more details."
     ),
-    ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: _NO_TRANSACTIONS,
 }
 
 
 async def find_coordinator(
-    request: FindCoordinatorRequest, ctx: RequestContext, groups: GroupCoordinator, addresses: AddressBook
+    request: FindCoordinatorRequest,
+    ctx: RequestContext,
+    groups: GroupCoordinator,
+    transactions: TransactionCoordinator,
+    addresses: AddressBook,
 ) -> FindCoordinatorResponse:
+    available = {_GROUP: groups.available, _TRANSACTION: transactions.available}.get(request.key_type)
     if ctx.api_version >= _BATCHED_SINCE:
         return FindCoordinatorResponse(
-            coordinators=[_find(key, request.key_type, ctx, groups, addresses) for key in request.coordinator_keys]
+            coordinators=[_find(key, ctx, available, addresses) for key in request.coordinator_keys]
         )
-    found = _find(request.key, request.key_type, ctx, groups, addresses)
+    found = _find(request.key, ctx, available, addresses)
     code = ErrorCode(found.error_code)
     return FindCoordinatorResponse(
         error_code=code,
@@ -45,17 +51,14 @@ async def find_coordinator(
     )
 
 
-def _find(
-    key: str, key_type: int, ctx: RequestContext, groups: GroupCoordinator, addresses: AddressBook
-) -> Coordinator:
-    """The node for one key. COORDINATOR_NOT_AVAILABLE while the internal topic is being created."""
-    if key_type == _TRANSACTION:
-        # No transactions yet. This is the one code on which every client gives up at once and says so; librdkafka asks
-        # again until its timeout on any other.
-        return _refuse(key, ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, _NO_TRANSACTIONS)
-    if key_type != _GROUP:
+def _find(key: str, ctx: RequestContext, available: Callable[[], bool] | None, addresses: AddressBook) -> Coordinator:
+    """The node for one key. COORDINATOR_NOT_AVAILABLE while the internal topic is being created.
+
+    available: the coordinator's; None for a type of key that nobody here knows.
+    """
+    if available is None:
         return _refuse(key, ErrorCode.INVALID_REQUEST)
-    if not groups.available():
+    if not available():
         return _refuse(key, ErrorCode.COORDINATOR_NOT_AVAILABLE)
     address = addresses.for_node(ctx.node_id, ctx)
     if address is None:
@@ -64,5 +67,5 @@ def _find(
     return Coordinator(key=key, node_id=ctx.node_id, host=host, port=port)
 
 
-def _refuse(key: str, code: ErrorCode, message: str = "") -> Coordinator:
-    return Coordinator(key=key, node_id=-1, host="", port=-1, error_code=code, error_message=message)
+def _refuse(key: str, code: ErrorCode) -> Coordinator:
+    return Coordinator(key=key, node_id=-1, host="", port=-1, error_code=code, error_message="")

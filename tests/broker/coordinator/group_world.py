@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
+from unittest.mock import Mock
 
 from broker.addresses import AddressBook, Endpoint
 from broker.clock import ManualClock
 from broker.context import ConnectionContext, RequestContext
 from broker.coordinator.coordinator import GroupCoordinator
 from broker.coordinator.shard import Shard
+from broker.coordinator.transactions import TransactionCoordinator
 from broker.decision import InTransaction
 from broker.deferred import Deferred, resolved, start
 from broker.group.config import GroupConfig
@@ -28,6 +30,9 @@ from broker.handlers.groups.offset_commit import offset_commit
 from broker.handlers.groups.offset_delete import offset_delete
 from broker.handlers.groups.offset_fetch import offset_fetch
 from broker.handlers.groups.sync_group import sync_group
+from broker.producer_ids import ProducerIds
+from broker.transaction_markers import TransactionMarkers
+from broker.txn.config import TransactionConfig
 from kwire.api_keys import ApiKey
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
@@ -182,6 +187,17 @@ class World:
         self.addresses = AddressBook()
         self.addresses.add(1, Endpoint("PLAINTEXT", "PLAINTEXT", "127.0.0.1", 9092, None))
         self.coordinator = self.new_coordinator()
+        self.transaction_topic = MemoryOffsetsTopic(None)
+        # Only asked whether it is there: it never writes a marker.
+        self.transactions = TransactionCoordinator(
+            self.transaction_topic,
+            self.topics,
+            Mock(spec=TransactionMarkers),
+            Mock(spec=ProducerIds),
+            self.clock,
+            TransactionConfig(),
+            lambda: 2,
+        )
 
     def new_coordinator(self) -> GroupCoordinator:
         coordinator = GroupCoordinator(self.offsets_topic, self.topics, self.clock, self.config, self.new_id)
@@ -437,6 +453,6 @@ class World:
             request = FindCoordinatorRequest(key_type=key_type, key=keys[0])
         context = self.context(ApiKey.FIND_COORDINATOR, version)
         response: FindCoordinatorResponse = value(
-            start(find_coordinator(request, context, self.coordinator, self.addresses))
+            start(find_coordinator(request, context, self.coordinator, self.transactions, self.addresses))
         )
         return response

@@ -31,8 +31,11 @@ class TestFindCoordinator:
         found = world.find("g", key_type=key_type).coordinators[0]
         assert (found.error_code, found.node_id, found.host, found.port) == (42, -1, "", -1)
 
-    def test_transactions_are_refused_for_good(self, world: World) -> None:
-        assert not ErrorCode(world.find("x", key_type=1).coordinators[0].error_code).retriable
+    def test_transactions(self, world: World) -> None:
+        assert world.find("x", key_type=1).coordinators[0].error_code == ErrorCode.COORDINATOR_NOT_AVAILABLE
+        assert world.transaction_topic.creations == 1
+        world.transaction_topic.partitions = 4
+        assert world.find("x", key_type=1).coordinators[0].node_id == 1
 
     def test_the_first_one_creates_the_topic(self, world: World) -> None:
         world.offsets_topic.partitions = None

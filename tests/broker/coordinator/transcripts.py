@@ -43,7 +43,7 @@ class WorldDriver:
         module = importlib.import_module(f"broker.handlers.groups.{api.name.lower()}")
         handler = getattr(module, api.name.lower())
         context = self.world.context(api, version, client_id)
-        services = (self.world.addresses,) if api is ApiKey.FIND_COORDINATOR else ()
+        services = (self.world.transactions, self.world.addresses) if api is ApiKey.FIND_COORDINATOR else ()
         answered = handler(decoded, context, self.world.coordinator, *services)
         if inspect.iscoroutine(answered):
             answer: Deferred[Any] = start(answered)

@@ -1,0 +1,89 @@
+"""What makes a shard a shard of transactions: a partition of `__transaction_state`, its state and records."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from broker.decision import Decision, TimerKey, Waiter
+from broker.txn.config import TransactionConfig
+from broker.txn.record_codec import decode_pairs, decode_record, encode_batches
+from broker.txn.state import ShardState
+from broker.txn.transaction import TransactionRecord
+from kwire.errors import DecodeError
+
+log = logging.getLogger(__name__)
+
+TransactionDecision = Decision[TransactionRecord]
+MARKERS: Final = "markers"
+_FINISH_KEY: Final[TimerKey] = ("finish",)
+
+
+class TransactionMachine:
+    """broker.coordinator.ports.Machine for the transactions of one partition.
+
+    server_version: the level of transaction.version now. write_markers: called with the id of a transaction that is
+    prepared: again after loading, and again after a while (timer MARKERS, id) where a partition could not take them.
+    """
+
+    noun = "transactions"
+
+    def __init__(
+        self,
+        partition: int,
+        config: TransactionConfig,
+        server_version: Callable[[], int],
+        write_markers: Callable[[ShardState, str], None],
+    ) -> None:
+        self.commit_timeout_ms = config.request_timeout_ms
+        self._partition = partition
+        self._config = config
+        self._server_version = server_version
+        self._write_markers = write_markers
+
+    def new_state(self) -> ShardState:
+        return ShardState(self._config)
+
+    def encode(self, decision: TransactionDecision, max_bytes: int) -> list[bytearray] | None:
+        version = 1 if self._server_version() >= 1 else 0
+        return encode_batches(decision.records, version, decision.now_ms, max_bytes, decision.splittable)
+
+    def replay(self, state: ShardState, decision: TransactionDecision) -> None:
+        for record in decision.records:
+            state.replay(record)
+
+    def read(self, state: ShardState, chunk: memoryview, now_ms: int) -> None:
+        """Only the last value of each key is kept: what it replaced is never decoded."""
+        raw = state.raw
+        for key, value in decode_pairs(chunk):
+            if key is None:
+                log.warning("partition %d: a record without a key is passed over", self._partition)
+            elif value is None:
+                raw.pop(key, None)
+            else:
+                raw[key] = value
+
+    def loaded(self, state: ShardState) -> int:
+        raw, state.raw = state.raw, {}
+        for key, value in raw.items():
+            try:
+                state.replay(decode_record(key, value))
+            except DecodeError as error:
+                log.warning("partition %d: a record that cannot be read is passed over: %s", self._partition, error)
+        return len(state.transactions)
+
+    def begin(self, state: ShardState, decision: TransactionDecision) -> None:
+        """What was prepared before is finished, at the next turn: the other coordinators begin in this one."""
+        if state.prepared():
+            decision.schedule(_FINISH_KEY, 0)
+
+    def timer_fired(self, state: ShardState, key: TimerKey, decision: TransactionDecision) -> None:
+        if key[0] == MARKERS:
+            self._write_markers(state, key[1])
+        else:
+            for transactional_id in state.prepared():
+                self._write_markers(state, transactional_id)
+
+    def parked(self, state: ShardState) -> list[Waiter]:
+        return []

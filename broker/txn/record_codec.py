@@ -1,0 +1,181 @@
+"""Records of `__transaction_state`: values <-> bytes, and batches of them.  (Kafka: TransactionLog)
+
+Key version 0; value version 0, or 1 (with tagged fields) once transaction.version is 1 or more. Packed by hand, as they
+are written several times a transaction; the tests hold them against the declared `TransactionLogValue`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+
+from broker.group.ids import java_map_order
+from broker.group.record_batches import pack_batch, unpack_pairs
+from broker.txn.java_order import join
+from broker.txn.states import TransactionState
+from broker.txn.transaction import NO_PRODUCER_ID, TopicPartition, Transaction, TransactionRecord
+from kwire import codec
+from kwire.errors import DecodeError
+from kwire.internal.transaction_state import TransactionLogKey, TransactionLogValue
+from kwire.primitives import unsigned_varint
+from kwire.records import HEADER_SIZE, iter_batches, read_records
+
+KEY_VERSION = 0
+MAX_VALUE_VERSION = 1
+_KEY_HEAD = struct.Struct(">hh")
+_HEAD = struct.Struct(">hqhib")
+_TIMES = struct.Struct(">qq")
+_INT16 = struct.Struct(">h")
+_INT32 = struct.Struct(">i")
+_TAGGED_INT64 = struct.Struct(">bbq")
+_TAGGED_INT16 = struct.Struct(">bbh")
+_NO_TAGS = b"\x00"
+# Bytes around a record besides its key and value, at most.
+_RECORD_OVERHEAD = 30
+
+
+# Encoding
+
+
+def encode_batches(
+    records: Sequence[TransactionRecord], value_version: int, now_ms: int, max_bytes: int, splittable: bool
+) -> list[bytearray] | None:
+    """The records as batches of at most `max_bytes`, one unless `splittable`. None when they do not fit."""
+    pairs = [
+        (
+            encode_key(record.transactional_id),
+            None if record.value is None else encode_value(record.value, value_version),
+        )
+        for record in records
+    ]
+    batch = pack_batch(pairs, now_ms)
+    if len(batch) <= max_bytes:
+        return [batch]
+    if not splittable:
+        return None
+    batches = []
+    begin = size = 0
+    for end, (key, value) in enumerate(pairs):
+        record_bytes = _RECORD_OVERHEAD + len(key) + (len(value) if value is not None else 0)
+        if size + record_bytes > max_bytes - HEADER_SIZE and end > begin:
+            batches.append(pack_batch(pairs[begin:end], now_ms))
+            begin, size = end, 0
+        size += record_bytes
+    batches.append(pack_batch(pairs[begin:], now_ms))
+    return batches if all(len(batch) <= max_bytes for batch in batches) else None
+
+
+@lru_cache(maxsize=1024)
+def encode_key(transactional_id: str) -> bytes:
+    name = transactional_id.encode()
+    return _KEY_HEAD.pack(KEY_VERSION, len(name)) + name
+
+
+def encode_value(value: Transaction, version: int) -> bytes:
+    """With the version before it. Version 0 has no place for the other producer ids and the client's generation."""
+    parts = [
+        _HEAD.pack(version, value.producer_id, value.producer_epoch, value.timeout_ms, value.state),
+        _encode_partitions(value, version),
+        _TIMES.pack(value.last_update_ms, value.start_ms),
+    ]
+    if version >= 1:
+        tags = []
+        if value.previous_producer_id != NO_PRODUCER_ID:
+            tags.append(_TAGGED_INT64.pack(0, 8, value.previous_producer_id))
+        if value.next_producer_id != NO_PRODUCER_ID:
+            tags.append(_TAGGED_INT64.pack(1, 8, value.next_producer_id))
+        if value.client_version != 0:
+            tags.append(_TAGGED_INT16.pack(2, 2, value.client_version))
+        parts.append(bytes((len(tags),)))
+        parts += tags
+    return b"".join(parts)
+
+
+def _encode_partitions(value: Transaction, version: int) -> bytes:
+    if value.state is TransactionState.EMPTY:
+        return b"\x00" if version >= 1 else _INT32.pack(-1)
+    if not value.partitions:
+        return b"\x01" if version >= 1 else _INT32.pack(0)
+    return _encode_topics(value.partitions, version)
+
+
+@lru_cache(maxsize=256)
+def _encode_topics(partitions: tuple[TopicPartition, ...], version: int) -> bytes:
+    topics: dict[str, list[int]] = {}
+    for topic, index in partitions:
+        topics.setdefault(topic, []).append(index)
+    parts = [unsigned_varint(len(topics) + 1) if version >= 1 else _INT32.pack(len(topics))]
+    for topic in java_map_order(topics):
+        name, indexes = topic.encode(), topics[topic]
+        if version >= 1:
+            parts += (unsigned_varint(len(name) + 1), name, unsigned_varint(len(indexes) + 1))
+        else:
+            parts += (_INT16.pack(len(name)), name, _INT32.pack(len(indexes)))
+        parts.append(struct.pack(f">{len(indexes)}i", *indexes))
+        if version >= 1:
+            parts.append(_NO_TAGS)
+    return b"".join(parts)
+
+
+# Decoding
+
+
+def decode_pairs(chunk: memoryview) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """Key and value of each record in whole batches, control batches passed over. Raises CorruptRecordsError."""
+    for header in iter_batches(chunk):
+        if header.is_control:
+            continue
+        if header.is_compressed:
+            pairs: Iterable[tuple[bytes | None, bytes | None]] = (
+                (record.key, record.value) for record in read_records(chunk, header.position)
+            )
+        else:
+            pairs = unpack_pairs(bytes(chunk[header.position + HEADER_SIZE : header.end]), header.record_count)
+        yield from pairs
+
+
+def decode_record(key: bytes, value: bytes | None) -> TransactionRecord:
+    """Raises DecodeError: damaged, or of a version nobody here knows."""
+    version = _version(key, "key")
+    if version != KEY_VERSION:
+        raise DecodeError(f"a transaction record's key of version {version}")
+    transactional_id = codec.decode(TransactionLogKey, 0, key, 2).transactional_id
+    return TransactionRecord(transactional_id, None if value is None else decode_value(value))
+
+
+def decode_value(data: bytes) -> Transaction:
+    """A value of version 0 or 1. Raises DecodeError."""
+    version = _version(data, "value")
+    if not 0 <= version <= MAX_VALUE_VERSION:
+        raise DecodeError(f"a transaction record's value of version {version}")
+    value = codec.decode(TransactionLogValue, version, data, 2)
+    try:
+        state = TransactionState(value.transaction_status)
+    except ValueError:
+        raise DecodeError(f"transaction status {value.transaction_status}") from None
+    partitions: tuple[TopicPartition, ...] = ()
+    if state is not TransactionState.EMPTY:
+        if value.transaction_partitions is None:
+            raise DecodeError(f"no list of partitions in a transaction in state {state.name}")
+        partitions = join(
+            (), [(topic.topic, index) for topic in value.transaction_partitions for index in topic.partition_ids]
+        )
+    return Transaction(
+        producer_id=value.producer_id,
+        producer_epoch=value.producer_epoch,
+        timeout_ms=value.transaction_timeout_ms,
+        state=state,
+        partitions=partitions,
+        start_ms=value.transaction_start_timestamp_ms,
+        last_update_ms=value.transaction_last_update_timestamp_ms,
+        previous_producer_id=value.previous_producer_id,
+        next_producer_id=value.next_producer_id,
+        client_version=value.client_transaction_version,
+    )
+
+
+def _version(data: bytes, what: str) -> int:
+    if len(data) < 2:
+        raise DecodeError(f"a transaction record's {what} of {len(data)} bytes")
+    return int.from_bytes(data[:2], "big", signed=True)
