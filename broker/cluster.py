@@ -14,6 +14,8 @@ from random import Random
 from typing import Final, TypeVar
 
 from broker.addresses import AddressBook, Endpoint
+from broker.cleaner.cleaner import Cleaner
+from broker.cleaner.wiring import make_cleaner
 from broker.clock import Clock
 from broker.config.admin import ConfigAdmin
 from broker.config.broker_config import BrokerConfig
@@ -100,6 +102,7 @@ class Cluster:
         self.services: Services
         self._metadata: MetadataLogFile
         self._maintenance: Maintenance
+        self.cleaner: Cleaner
         self._previous_epoch = -1
         self._broker_epoch = -1
         self._ready = False
@@ -231,6 +234,10 @@ class Cluster:
         versions.set_routes(lines)
         self.dispatcher = Dispatcher(table(lines), self._hooks)
         self._maintenance = Maintenance(config, clock, self.manager, self.partitions, self._run_in_thread)
+        self.cleaner = make_cleaner(
+            config, clock, self.manager, self.partitions, self._log_config, self._run_in_thread, self._maintenance.later
+        )
+        self.services.log_dirs.cleaner = self.cleaner
         controller.on_change(self._changed)
         config.on_change(self._defaults_changed)
 
@@ -293,6 +300,7 @@ class Cluster:
         """Begin what runs by itself: coordinators load, timers are set."""
         self._ready = True
         self._maintenance.start()
+        self.cleaner.start()
         self.groups.start()
         self.transactions.start()
 
@@ -301,6 +309,7 @@ class Cluster:
     def stop(self) -> None:
         """Answer what waits, stop what runs by itself. Quick; nothing is synced yet."""
         self._maintenance.stop()
+        self.cleaner.stop()
         self.transactions.close()
         self.groups.close()
         self.partitions.answer_parked()
@@ -360,6 +369,7 @@ class Cluster:
         """The image changed: partitions, logs and coordinators follow."""
         for topic in change.deleted_topics:
             self.partitions.topic_deleted(topic)
+            self.cleaner.abort((topic.name, index) for index in range(len(topic.partitions)))
             try:
                 self._maintenance.later(
                     self.manager.delete((topic.name, index) for index in range(len(topic.partitions)))
@@ -376,6 +386,7 @@ class Cluster:
         for resource in change.configs:
             if resource.type == RESOURCE_TOPIC and self.controller.image.topic_by_name(resource.name) is not None:
                 self.manager.config_changed(resource.name)
+                self.cleaner.config_changed([resource.name])
         if change.deleted_topics:
             if any(topic.name == TRANSACTION_TOPIC for topic in change.deleted_topics):
                 self.transactions.topic_deleted()
@@ -383,8 +394,10 @@ class Cluster:
 
     def _defaults_changed(self, _config: BrokerConfig) -> None:
         """A broker-wide default changed: topics without a value of their own follow."""
-        for topic in {log.topic for log in self.manager.open_logs()} - {CLUSTER_METADATA_TOPIC}:
+        topics = {log.topic for log in self.manager.open_logs()} - {CLUSTER_METADATA_TOPIC}
+        for topic in topics:
             self.manager.config_changed(topic)
+        self.cleaner.config_changed(topics)
 
 
 def _as_uuid(raw: bytes) -> object:

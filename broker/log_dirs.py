@@ -17,6 +17,7 @@ from log.filenames import LOG, partition_dir
 from log.log_move import LogMove
 
 if TYPE_CHECKING:
+    from broker.cleaner.cleaner import Cleaner
     from broker.clock import Clock
     from broker.controller.controller import Controller
     from broker.partitions import Partitions
@@ -63,6 +64,7 @@ class LogDirs:
         self._run_in_thread = run_in_thread
         self._unique = unique
         self._moving: dict[tuple[str, int], LogDirectory] = {}
+        self.cleaner: Cleaner | None = None
 
     def directories(self) -> list[LogDirectory]:
         return list(self._manager.directories)
@@ -140,9 +142,16 @@ class LogDirs:
 
     async def _move(self, topic: str, index: int, target: LogDirectory, directory_id: bytes) -> None:
         key = (topic, index)
+        cleaner = self.cleaner
         try:
             if key in self._manager:
-                await self._move_files(topic, index, target)
+                if cleaner is not None:
+                    await cleaner.pause(topic, index)
+                try:
+                    await self._move_files(topic, index, target)
+                finally:
+                    if cleaner is not None:
+                        cleaner.resume(topic, index)
             await self._controller.assign_directory(topic, index, directory_id)
             logger.info("%s-%d lies in %s now", topic, index, target.path)
         except (ApiError, OSError) as error:

@@ -7,13 +7,24 @@ is undone, or finished where readers have seen it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from log.compaction.cleanable import LogFacts, LogToClean, cleanable_offsets, log_to_clean, max_compaction_delay_ms
 from log.compaction.job import CleaningJob, LastRecord, SourceSegment
 from log.log_state import LogState
 from log.segment_swap import SegmentSwap, SwapAbortedError, remove_leftovers
 
-__all__ = ["Cleaning", "LogCleaning", "SwapAbortedError"]
+__all__ = ["Cleanable", "Cleaning", "LogCleaning", "SwapAbortedError"]
+
+
+class Cleanable(NamedTuple):
+    """What a look at a log says."""
+
+    wanted: LogToClean
+    checkpoint_invalid: bool
+    """The cleaner checkpoint is to be replaced by the first dirty offset."""
+    overdue_ms: int
+    """For how long it should have been cleaned already, by ``max.compaction.lag.ms``."""
 
 
 class Cleaning:
@@ -51,6 +62,7 @@ class Cleaning:
         self.end()
         if self._swap is not None:
             self._swap.abort()
+        self._log.remove_cleaning_leftovers()
 
     def drop(self) -> None:
         """The directory goes away with all that is in it: no further step, and none under way when this returns."""
@@ -64,9 +76,8 @@ class LogCleaning(LogState):
 
     __slots__ = ()
 
-    def to_clean(self, checkpoint: int | None, now_ms: int) -> tuple[LogToClean, bool]:
-        """What a cleaning would work on, and whether ``checkpoint`` (None: no entry) is to be replaced by its first
-        dirty offset.
+    def to_clean(self, checkpoint: int | None, now_ms: int) -> Cleanable:
+        """What a cleaning would work on. ``checkpoint``: where the one before ended, None without an entry.
 
         What is above the recovery point is left alone, so that recovery after a crash never meets the holes that
         compaction makes. Raises ``ApiError(KAFKA_STORAGE_ERROR)``.
@@ -82,7 +93,7 @@ class LogCleaning(LogState):
         try:
             offsets = cleanable_offsets(facts, checkpoint, config.min_compaction_lag_ms, now_ms)
             delay_ms = max_compaction_delay_ms(facts, offsets.first_dirty_offset, config.max_compaction_lag_ms, now_ms)
-            return log_to_clean(facts, offsets, delay_ms > 0), offsets.checkpoint_invalid
+            return Cleanable(log_to_clean(facts, offsets, delay_ms > 0), offsets.checkpoint_invalid, delay_ms)
         except OSError as error:
             raise self.fail(error) from error
 

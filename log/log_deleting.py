@@ -125,6 +125,7 @@ class LogDeleting(LogCleaning):
         truncateFullyAndStartAt). Raises ``ApiError(KAFKA_STORAGE_ERROR)``.
         """
         self._check_online()
+        self._abort_cleaning()
         try:
             self._tail.clear()
             self._truncations += 1

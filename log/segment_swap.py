@@ -86,6 +86,11 @@ class SegmentSwap:
             (True, self.sync),
         ]
 
+    @property
+    def adopted(self) -> bool:
+        """Readers see the new segment."""
+        return self._new is not None
+
     def run(self) -> None:
         """All of it now."""
         for _, step in self.steps:
