@@ -10,6 +10,7 @@ from log.compaction.job import CleaningError
 from log.filenames import CLEANED, LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX, offset_name
 from log.segment import MAX_RELATIVE_OFFSET, Segment
 from log.storage import OpenFile, Storage, remove_if_exists
+from log.time_index import ENTRY_SIZE as TIME_ENTRY_SIZE
 from log.transaction_index import AbortedTransaction
 
 Header = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int]
@@ -88,6 +89,7 @@ class CleanedSegment:
         self._directory = directory
         self.base_offset = base_offset
         self._index_interval = index_interval_bytes
+        self._entries_left = max_index_bytes // TIME_ENTRY_SIZE - 1
         self._buffer_bytes = buffer_bytes
         self._moved = moved
         self._buffer = bytearray()
@@ -129,6 +131,10 @@ class CleanedSegment:
         self._buffer += data
         segment.size = position + size
         segment.note_batch(position, size, last_offset, max_timestamp, self._index_interval)
+        if segment.offset_index.last_offset == last_offset:
+            self._entries_left -= 1
+            if self._entries_left <= 0:
+                self._index_interval = _MAX_POSITION  # indexes are full: sparser from here on
         if len(self._buffer) >= self._buffer_bytes:
             self._write()
 
