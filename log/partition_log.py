@@ -91,6 +91,7 @@ class PartitionLog(LogReading, LogFlushing, LogDeleting):
                 recovery_point=recovery_point,
                 log_start_offset=log_start_offset,
                 after_failure=after_failure,
+                synced=rule is CommitRule.FSYNC,
                 producers=ProducerStateManager(f"{topic}-{partition}", expiration_ms=producer_expiration_ms),
             )
             log = cls(

@@ -70,8 +70,13 @@ def load(
     log_start_offset: int,
     producers: ProducerStateManager,
     after_failure: bool = False,
+    synced: bool = False,
 ) -> LoadedLog:
-    """Open the directory (see the module); raises ``OSError``."""
+    """Open the directory (see the module); raises ``OSError``.
+
+    ``synced``: what is read is promised to be on the disk. After an unclean stop the page cache is no witness of that:
+    it may hold, marked clean, what a sync of the process before could not write.
+    """
     new_directories: list[str] = []
     if not storage.exists(directory):
         storage.mkdir(directory)
@@ -94,6 +99,10 @@ def load(
         # the segment that ends at the recovery point may have been active when it was synced, its indexes not
         recover_from = max(recovery_point - 1, 0)
         trusted = segments.floor(recover_from)
+        if synced and not after_failure:
+            for segment in segments:
+                if trusted is None or segment.base_offset >= trusted.base_offset:
+                    segment.file.opened().drop_cache()
         for segment in segments:
             if trusted is None or segment.base_offset >= trusted.base_offset:
                 break

@@ -121,6 +121,22 @@ def test_after_a_failed_sync_nothing_is_promised() -> None:
     assert again.high_watermark == 1
 
 
+def test_after_a_failed_sync_and_a_kill_the_page_cache_is_not_believed() -> None:
+    """The failed sync left its pages clean: they are read, and never written. (Linux, as many others)"""
+    storage = FaultStorage()
+    log = open_log(storage, commit_rule=CommitRule.FSYNC)
+    append(log, b"one")
+    log.flush(NOW)
+    append(log, b"two")
+    targets = log.flush_targets()
+    storage.fail = failing(errno.EIO, "sync")
+    with pytest.raises(OSError, match="Input/output"):
+        targets.run(storage)
+    storage.fail = None
+    again = open_log(storage.after_kill(), clean_shutdown=False, recovery_point=1, commit_rule=CommitRule.FSYNC)
+    assert read_values(again) == [(0, b"one")]
+
+
 def test_a_sync_begun_before_a_truncation_proves_nothing() -> None:
     storage = FaultStorage()
     log = open_log(storage, commit_rule=CommitRule.FSYNC)
