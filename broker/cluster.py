@@ -272,6 +272,7 @@ class Cluster:
             self.addresses.add(self.node_id, endpoint)
         directories = [
             directory.properties.directory_id
+            unstable_versions=config.get_bool("unstable.api.versions.enable"),
             for directory in self.manager.online_directories
             if directory.properties is not None and directory.properties.directory_id is not None
         ]

@@ -161,15 +161,18 @@ def routes(s: Services) -> list[Route]:
         route(k.CREATE_TOPICS, "2-7", "topics.create_topics", (s.controller,)),
         route(k.DELETE_TOPICS, "1-6", "topics.delete_topics", (s.controller,)),
         route(k.DELETE_RECORDS, "0-2", "records.delete_records", (s.partitions,)),
-        route(k.INIT_PRODUCER_ID, "0-5", "transactions.init_producer_id", (s.transactions, s.producer_ids)),
+        route(
+            k.INIT_PRODUCER_ID,
+            _init_producer_id_versions(s),
+            "transactions.init_producer_id",
+            (s.transactions, s.producer_ids),
+        ),
         route(k.OFFSET_FOR_LEADER_EPOCH, "2-4", "records.offset_for_leader_epoch", (s.partitions,)),
         route(k.ADD_PARTITIONS_TO_TXN, "0-5", "transactions.add_partitions_to_txn", (s.transactions,)),
         route(k.ADD_OFFSETS_TO_TXN, "0-4", "transactions.add_offsets_to_txn", (s.transactions,)),
         route(k.END_TXN, "0-5", "transactions.end_txn", (s.transactions,)),
         route(k.WRITE_TXN_MARKERS, "1-2", "transactions.write_txn_markers", (s.markers,)),
-        route(
-            k.TXN_OFFSET_COMMIT, "0-5", "transactions.txn_offset_commit", (s.groups, s.partitions, s.verifier)
-        ),
+        route(k.TXN_OFFSET_COMMIT, "0-5", "transactions.txn_offset_commit", (s.groups, s.partitions, s.verifier)),
         route(k.DESCRIBE_ACLS, "1-3", "security.describe_acls"),
         route(k.CREATE_ACLS, "1-3", "security.create_acls"),
         route(k.DELETE_ACLS, "1-3", "security.delete_acls"),
@@ -206,6 +209,11 @@ def routes(s: Services) -> list[Route]:
         route(k.LIST_CONFIG_RESOURCES, "0-1", "configs.list_config_resources", (s.configs,)),
         route(k.DESCRIBE_TOPIC_PARTITIONS, "0", "topics.describe_topic_partitions", (s.controller, s.addresses)),
     ]
+
+
+def _init_producer_id_versions(s: Services) -> str:
+    """v6 (two-phase commit, KIP-939) is the one version Kafka 4.3 holds back as unstable."""
+    return "0-6" if s.unstable_versions else "0-5"
 
 
 def table(lines: Iterable[Route]) -> dict[int, Route]:

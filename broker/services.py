@@ -22,7 +22,7 @@ from broker.transaction_verification import TransactionVerifier
 
 @define(slots=True)
 class Services:
-    """The services of one node of one cluster."""
+    """The services of one node of one cluster. unstable_versions: `unstable.api.versions.enable`."""
 
     clock: Clock
     controller: Controller
@@ -36,5 +36,6 @@ class Services:
     addresses: AddressBook
     versions: AdvertisedVersions
     telemetry: Telemetry
+    unstable_versions: bool
     verifier: TransactionVerifier
     markers: TransactionMarkers

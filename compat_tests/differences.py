@@ -12,8 +12,6 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "DIFFERENCES.md"
 # APIs that Kafka 4.3.1 advertises and kwire does not have yet (rows of the document name them).
 NOT_YET_ADVERTISED = frozenset(
     {
-        "AddOffsetsToTxn",
-        "AddPartitionsToTxn",
         "AddRaftVoter",
         "AlterClientQuotas",
         "AlterShareGroupOffsets",
@@ -22,10 +20,7 @@ NOT_YET_ADVERTISED = frozenset(
         "DeleteShareGroupOffsets",
         "DeleteShareGroupState",
         "DescribeShareGroupOffsets",
-        "DescribeTransactions",
-        "EndTxn",
         "InitializeShareGroupState",
-        "ListTransactions",
         "ReadShareGroupState",
         "ReadShareGroupStateSummary",
         "RemoveRaftVoter",
@@ -40,7 +35,7 @@ NOT_YET_ADVERTISED = frozenset(
 )
 
 # Features whose level is 0 on kwire: clients believe features, and these are not built yet.
-FEATURES_NOT_YET = frozenset({"transaction.version", "group.version", "share.version", "streams.version"})
+FEATURES_NOT_YET = frozenset({"group.version", "share.version", "streams.version"})
 
 
 @cache

@@ -23,9 +23,7 @@ KAFKA_APIS: Final = Path(__file__).parent / "data" / "kafka_apis.csv"
 
 # Answered in Kafka's versions, but not all that Kafka's answer: what a version range does not say.
 _NOTES: Final = {
-    "Produce": "no transactional batches yet",
-    "FindCoordinator": "of classic groups",
-    "InitProducerId": "idempotent producers only, no transactional ids yet",
+    "FindCoordinator": "of classic groups and transactions",
     "ConsumerGroupHeartbeat": "only UNSUPPORTED_VERSION: not there yet",
     "UpdateFeatures": "features of what is not there yet stay 0",
 } | dict.fromkeys(

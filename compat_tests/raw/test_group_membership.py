@@ -6,10 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from compat_tests.differences import expected
 from compat_tests.raw.groups import Member, described, stable, wait_for_coordinator
 from compat_tests.raw.wire import Wire, eventually
-from compat_tests.targets import Broker
 
 Connect = Callable[[], Wire]
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -56,13 +54,11 @@ def test_find_coordinator_of_a_bad_share_key(wire: Wire, key: str) -> None:
     assert found.error_code == 42
 
 
-def test_find_coordinator_of_a_transactional_id(wire: Wire, broker: Broker, group: str) -> None:
-    """Without transactions the code on which clients give up at once."""
-    there = expected("FindCoordinator for a transactional id", broker.kind) == "its coordinator"
+def test_find_coordinator_of_a_transactional_id(wire: Wire, group: str) -> None:
     answer = eventually(
         lambda: wire.ask("FindCoordinator", 3, key=group, key_type=1), lambda a: a.error_code != 15, "FindCoordinator"
     )
-    assert answer.error_code == (0 if there else 53)
+    assert answer.error_code == 0
 
 
 # JoinGroup

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from broker.context import RequestContext
+from broker.controller.names import is_internal
 from broker.coordinator.transactions import TransactionCoordinator
 from broker.txn.transaction import CLASSIC, EPOCH_PER_TRANSACTION, TopicPartition
 from kwire.error_codes import ErrorCode
@@ -78,12 +79,15 @@ async def _add(
     """A code for each partition."""
     wanted = [(topic.name, index) for topic in topics for index in topic.partitions]
     known = transactions.topics.partition_count
-    unknown = {where for where in wanted if not 0 <= where[1] < known(where[0])}
-    if unknown:
-        return {
-            where: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if where in unknown else ErrorCode.OPERATION_NOT_ATTEMPTED
-            for where in wanted
-        }
+    refused: dict[TopicPartition, ErrorCode] = {}
+    for where in wanted:
+        if client_version == CLASSIC and is_internal(where[0]):
+            # A client adds offsets with AddOffsetsToTxn.
+            refused[where] = ErrorCode.TOPIC_AUTHORIZATION_FAILED
+        elif not 0 <= where[1] < known(where[0]):
+            refused[where] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    if refused:
+        return {where: refused.get(where, ErrorCode.OPERATION_NOT_ATTEMPTED) for where in wanted}
     if verify_only:
         return await transactions.verify(transactional_id, producer_id, producer_epoch, wanted, add=False)
     try:
