@@ -261,16 +261,23 @@ def find_java() -> str:
 
 def kafka_jars() -> Path:
     """The folder with Kafka's jars, filled through Maven when it is empty."""
-    if not list(KAFKA_JARS.glob("kafka_2.13-*.jar")):
+    return maven_jars(KAFKA_JARS, REPOSITORY / "compat_tests" / "kafka")
+
+
+def maven_jars(folder: Path, project: Path) -> Path:
+    """`folder`, filled through Maven with what the pom.xml in `project` names unless that is there."""
+    if not list(folder.glob("*.jar")):
         maven = shutil.which("mvn")
         if maven is None:
-            raise TargetUnavailableError("Apache Kafka's jars come from Maven Central; mvn is not in PATH")
+            raise TargetUnavailableError(f"the jars of {project.name} come from Maven Central; mvn is not in PATH")
+        partial = folder.with_suffix(".new")
+        shutil.rmtree(partial, ignore_errors=True)
         subprocess.run(
-            [maven, "-q", "dependency:copy-dependencies", f"-DoutputDirectory={KAFKA_JARS}"],
-            cwd=REPOSITORY / "compat_tests" / "kafka",
-            check=True,
+            [maven, "-q", "dependency:copy-dependencies", f"-DoutputDirectory={partial}"], cwd=project, check=True
         )
-    return KAFKA_JARS
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    return folder
 
 
 def make_broker(

@@ -14,11 +14,11 @@ Partition = tuple[str, int]
 EVENTUALLY_S = 20.0
 
 
-def eventually(ask: Callable[[], Any], expected: Any) -> None:
+def eventually(ask: Callable[[], Any], expected: Any, patience_s: float = EVENTUALLY_S) -> None:
     """Ask until the answer is `expected`; what a broker does in its own time has no other end to wait for."""
-    deadline = time.monotonic() + EVENTUALLY_S
+    deadline = time.monotonic() + patience_s
     while (answer := ask()) != expected:
-        assert time.monotonic() < deadline, f"after {EVENTUALLY_S} s it is {answer}, not {expected}"
+        assert time.monotonic() < deadline, f"after {patience_s} s it is {answer}, not {expected}"
         time.sleep(0.02)
 
 
@@ -54,8 +54,25 @@ class Producer:
         count: int = self._jvm.call("producer.partitions", lane=self._lane, topic=topic)
         return count
 
+    def do(self, name: str, **arguments: Any) -> Any:
+        """Any operation of Producers.java."""
+        return self._jvm.call(f"producer.{name}", lane=self._lane, **arguments)
+
     def init_transactions(self) -> None:
-        self._jvm.call("producer.init_transactions", lane=self._lane)
+        self.do("init_transactions")
+
+    def begin(self, topic: str | None = None, *values: str, partition: int | None = 0) -> None:
+        """Open a transaction, with these records in it."""
+        self.do("begin")
+        if topic is not None:
+            answers = self.send_values(topic, *values, partition=partition)
+            assert all("error" not in answer for answer in answers), answers
+
+    def commit(self) -> None:
+        self.do("commit")
+
+    def abort(self) -> None:
+        self.do("abort")
 
     def metric(self, name: str) -> Any:
         return self._jvm.call("producer.metric", lane=self._lane, name=name)
@@ -179,12 +196,17 @@ class Java:
         assert done.returncode == 0, f"{main} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return ToolResult(done.returncode, done.stdout, done.stderr)
 
-    def start_streams(self, input_topic: str, output_topic: str, **config: str) -> str:
-        """Start the word count; its handle for `close_streams`."""
+    def start_streams(self, input_topic: str, output_topic: str, *, fail_on: str = "", **config: str) -> str:
+        """Start the word count; its handle for `close_streams`. fail_on: the word at which a thread dies once."""
         lane = self.fresh_name("streams")
         self._streams.append(lane)
         state = self.jvm.call(
-            "streams.start", lane=lane, input=input_topic, output=output_topic, config=self._config(_dotted(config))
+            "streams.start",
+            lane=lane,
+            input=input_topic,
+            output=output_topic,
+            fail_on=fail_on,
+            config=self._config(_dotted(config)),
         )
         assert state == "RUNNING", f"the Streams application is {state}"
         return lane

@@ -1,88 +1,23 @@
 """A Connect worker in distributed mode with the file connectors: file -> topic -> file."""
 
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from compat_tests.java_clients.clients import Java, eventually
-from compat_tests.java_clients.jvm import java_command
-from compat_tests.processes import start_process
-from compat_tests.targets import free_ports
+from compat_tests.java_clients.connect_worker import Worker, running_worker
 
 pytestmark = pytest.mark.client("Connect")
-
-WORKER = "org.apache.kafka.connect.cli.ConnectDistributed"
-
-
-class Worker:
-    """A worker's REST interface."""
-
-    def __init__(self, port: int, log: Path) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        self.log = log
-
-    def ask(self, path: str, body: object = None, method: str | None = None) -> Any:
-        """The answer's JSON; None for no content, or while the worker does not answer or is rebalancing."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                text = answer.read()
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return None
-        return json.loads(text) if text else None
-
-    def state(self, connector: str) -> list[str]:
-        """The states of a connector and its tasks."""
-        status = self.ask(f"/connectors/{connector}/status")
-        if status is None:
-            return []
-        return [status["connector"]["state"], *(task["state"] for task in status["tasks"])]
-
-    def complaints(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines()
-        return "\n".join(line for line in lines if " ERROR " in line)
 
 
 @pytest.fixture
 def worker(java: Java, tmp_path: Path) -> Iterator[Worker]:
     """A running worker; its internal topics are made by it."""
-    (port,) = free_ports(1)
-    name = java.fresh_name("connect")
-    settings = {
-        "bootstrap.servers": java.bootstrap,
-        "group.id": name,
-        "key.converter": "org.apache.kafka.connect.storage.StringConverter",
-        "value.converter": "org.apache.kafka.connect.storage.StringConverter",
-        "offset.storage.topic": f"{name}-offsets",
-        "offset.storage.partitions": "2",
-        "config.storage.topic": f"{name}-configs",
-        "status.storage.topic": f"{name}-status",
-        "status.storage.partitions": "2",
-        **{f"{kind}.storage.replication.factor": "1" for kind in ("offset", "config", "status")},
-        "offset.flush.interval.ms": "500",
-        "listeners": f"http://127.0.0.1:{port}",
-        "plugin.discovery": "service_load",
-        "scheduled.rebalance.max.delay.ms": "0",
-    }
-    config = tmp_path / "worker.properties"
-    config.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-    log = tmp_path / "worker.log"
-    process = start_process(java_command(WORKER, str(config)), cwd=tmp_path, log=log)
-    try:
-        made = Worker(port, log)
-        eventually(lambda: process.poll() is None and made.ask("/connectors"), [])
+    with running_worker(java, tmp_path, java.fresh_name("connect")) as made:
+        assert made.ask("/connectors") == []
         yield made
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @pytest.mark.capability("distributed worker, file source and sink")
