@@ -13,6 +13,7 @@ from functools import partial
 from random import Random
 from typing import Final, TypeVar
 
+from broker.acceptance import DirectoryRefusedError, check_image, check_layout, check_level, check_quorum
 from broker.addresses import AddressBook, Endpoint
 from broker.cleaner.cleaner import Cleaner
 from broker.cleaner.wiring import make_cleaner
@@ -23,10 +24,12 @@ from broker.config.rules import Rules
 from broker.controller.bootstrap import feature_records
 from broker.controller.controller import Controller
 from broker.controller.decisions.brokers import Registration
+from broker.controller.decisions.features import METADATA_VERSION
 from broker.controller.image import Endpoint as RegisteredEndpoint
 from broker.controller.image import ImageChange, ImageError, TopicImage
 from broker.controller.names import CLUSTER_METADATA_TOPIC
 from broker.controller.ports import RESOURCE_TOPIC
+from broker.controller.settings import ControllerSettings
 from broker.coordinator.coordinator import GroupCoordinator
 from broker.coordinator.transactions import TransactionCoordinator
 from broker.coordinator_log import OFFSETS_TOPIC, TRANSACTION_TOPIC, ImageInternalTopic, ImageTopics
@@ -35,12 +38,26 @@ from broker.dispatch import Dispatcher, Hooks
 from broker.fetch.sessions import FetchSessions
 from broker.log_dirs import LogDirs
 from broker.maintenance import Maintenance
-from broker.metadata_log import METADATA_TOPIC_ID, DamagedMetadataError, MetadataLogFile, write_bootstrap
+from broker.metadata_log import (
+    METADATA_TOPIC_ID,
+    DamagedMetadataError,
+    MetadataLogFile,
+    read_bootstrap,
+    write_bootstrap,
+)
 from broker.partitions import Partitions
 from broker.producer_ids import ProducerIds
 from broker.routes import routes, table
 from broker.services import Services
-from broker.settings import controller_settings, group_config, log_config, transaction_config
+from broker.settings import (
+    controller_settings,
+    group_config,
+    log_config,
+    metadata_log_config,
+    snapshot_settings,
+    transaction_config,
+)
+from broker.snapshot_generator import SnapshotGenerator
 from broker.start_error import StartError
 from broker.telemetry import Telemetry
 from broker.transaction_markers import TransactionMarkers
@@ -59,8 +76,6 @@ logger = logging.getLogger("kwire.cluster")
 T = TypeVar("T")
 RunInThread = Callable[[Callable[[], None]], Deferred[None]]
 
-# The metadata log's own settings in Kafka: metadata.log.segment.bytes and .ms, no index interval to speak of.
-_METADATA_SEGMENT_BYTES: Final = 1024 * 1024 * 1024
 _PROTOCOL_NUMBERS: Final = {"PLAINTEXT": 0, "SSL": 1, "SASL_PLAINTEXT": 2, "SASL_SSL": 3}
 
 
@@ -101,6 +116,7 @@ class Cluster:
         self.transactions: TransactionCoordinator
         self.services: Services
         self._metadata: MetadataLogFile
+        self._snapshots: SnapshotGenerator
         self._maintenance: Maintenance
         self.cleaner: Cleaner
         self._previous_epoch = -1
@@ -136,7 +152,7 @@ class Cluster:
             raise StartError(f"cannot use the data directory: {error}") from None
         try:
             self._open_locked()
-        except (MetaPropertiesError, DamagedMetadataError, ImageError) as error:
+        except (MetaPropertiesError, DirectoryRefusedError, DamagedMetadataError, ImageError) as error:
             manager.unlock()
             raise StartError(str(error)) from None
         except (ApiError, OSError) as error:
@@ -151,6 +167,7 @@ class Cluster:
 
     def _open_locked(self) -> None:
         manager, config, clock = self.manager, self.config, self.clock
+        check_layout(self._storage, [directory.path for directory in manager.online_directories])
         cluster_id = manager.identify(
             cluster_id=config.get_text("kwire.cluster.id"),
             node_id=self.node_id,
@@ -160,24 +177,52 @@ class Cluster:
         previous = manager.previous_broker_epoch()
         self._previous_epoch = -1 if previous is None else previous
         manager.load()
-        metadata = manager.get_or_create(CLUSTER_METADATA_TOPIC, 0, topic_id=METADATA_TOPIC_ID, now_ms=clock.now_ms())
-        self._metadata = MetadataLogFile(metadata, self._storage, self.node_id, self._run_in_thread)
-        rules = Rules(config)
         settings = controller_settings(config, cluster_id, self.node_id)
+        try:
+            directory = self._load_metadata(settings)
+        except (DirectoryRefusedError, DamagedMetadataError):
+            manager.leave_as_found(broker_epoch=self._previous_epoch)
+            raise
+        write_bootstrap(self._storage, directory, feature_records(settings), clock.now_ms())
+        self.controller.become_leader(read_bootstrap(self._storage, directory))
+        self._build()
+        self._reconcile()
+        self._recover()
+
+    def _load_metadata(self, settings: ControllerSettings) -> str:
+        """Read snapshot and log, refuse what is not one whole combined node; returns the directory they are in."""
+        manager, clock = self.manager, self.clock
+        log = manager.get_or_create(CLUSTER_METADATA_TOPIC, 0, topic_id=METADATA_TOPIC_ID, now_ms=clock.now_ms())
+        self._metadata = MetadataLogFile(log, self._storage, self.node_id, self._run_in_thread)
         self.controller = Controller(
             settings,
             self._metadata,
-            rules,
+            Rules(self.config),
             now_ms=clock.now_ms,
             new_uuid=self._new_uuid,
             below=self._random.randrange,
         )
-        write_bootstrap(self._storage, manager.online_directories[0].path, feature_records(settings), clock.now_ms())
-        self.controller.load()
-        self.controller.become_leader()
-        self._build()
-        self._reconcile()
-        self._recover()
+        levels = settings.supported_features[METADATA_VERSION]
+        try:
+            self.controller.load()
+        except KwireError:
+            check_level(self.controller.image, levels)  # a newer Kafka's records are no riddle
+            raise
+        check_level(self.controller.image, levels)
+        ids = {
+            each.path: each.properties.directory_id
+            for each in manager.online_directories
+            if each.properties is not None
+        }
+        directory = os.path.dirname(log.directory)
+        check_quorum(self._metadata, self.node_id, ids.get(directory))
+        check_image(
+            self.controller.image,
+            self.node_id,
+            {each for each in ids.values() if each is not None},
+            all_there=len(ids) == len(manager.directories),
+        )
+        return directory
 
     def _build(self) -> None:
         config, clock, controller = self.config, self.clock, self.controller
@@ -227,6 +272,7 @@ class Cluster:
             telemetry=Telemetry(config, controller, clock, self._new_uuid),
             addresses=self.addresses,
             versions=versions,
+            unstable_versions=config.get_bool("unstable.api.versions.enable"),
             verifier=TransactionVerifier(self.transactions, clock, config),
             markers=markers,
         )
@@ -238,6 +284,9 @@ class Cluster:
             config, clock, self.manager, self.partitions, self._log_config, self._run_in_thread, self._maintenance.later
         )
         self.services.log_dirs.cleaner = self.cleaner
+        self._snapshots = SnapshotGenerator(
+            self._metadata, controller, clock, self._storage, self._run_in_thread, snapshot_settings(config)
+        )
         controller.on_change(self._changed)
         config.on_change(self._defaults_changed)
 
@@ -272,7 +321,6 @@ class Cluster:
             self.addresses.add(self.node_id, endpoint)
         directories = [
             directory.properties.directory_id
-            unstable_versions=config.get_bool("unstable.api.versions.enable"),
             for directory in self.manager.online_directories
             if directory.properties is not None and directory.properties.directory_id is not None
         ]
@@ -302,6 +350,7 @@ class Cluster:
         self._ready = True
         self._maintenance.start()
         self.cleaner.start()
+        self._snapshots.start()
         self.groups.start()
         self.transactions.start()
 
@@ -311,6 +360,7 @@ class Cluster:
         """Answer what waits, stop what runs by itself. Quick; nothing is synced yet."""
         self._maintenance.stop()
         self.cleaner.stop()
+        self._snapshots.stop()
         self.transactions.close()
         self.groups.close()
         self.partitions.answer_parked()
@@ -331,7 +381,7 @@ class Cluster:
 
     def _log_config(self, topic: str) -> LogConfig:
         if topic == CLUSTER_METADATA_TOPIC:
-            return LogConfig(cleanup_policy=(), segment_bytes=_METADATA_SEGMENT_BYTES, max_message_bytes=2**31 - 1)
+            return metadata_log_config(self.config)
         return log_config(self.config.topic_config(self.controller.image.configs(RESOURCE_TOPIC, topic)))
 
     def _open_log(self, topic: TopicImage, index: int) -> PartitionLog:

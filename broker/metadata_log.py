@@ -1,46 +1,62 @@
-"""`__cluster_metadata-0` on disk: the controller's records in Kafka's batches, the quorum's state.
+"""`__cluster_metadata-0` on disk: the controller's records in Kafka's batches, snapshots, the quorum's state.
 
-(Kafka: KafkaRaftLog, FileQuorumStateStore; one voter, whose log is the truth.)
-Every append is fsynced before it counts; several appends of one turn share an fsync.
+(Kafka: KafkaMetadataLog, KafkaRaftClient; one voter, whose log is the truth.)
+Every append is fsynced before it counts; several appends of one turn share an fsync. A start reads the newest sound
+snapshot and the log from its offset on.
 """
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from broker.controller.decoding import RecordDecoder, batch_values
 from broker.controller.records import Record, version_of
 from broker.deferred import Deferred
-from kwire import codec
-from kwire.internal import encode_metadata_record
-from kwire.internal.control_records import (
-    LeaderChangeMessage,
-    LeaderChangeMessageVoter,
-    SnapshotFooterRecord,
-    SnapshotHeaderRecord,
+from broker.metadata_snapshots import (
+    DamagedSnapshotError,
+    QuorumRecords,
+    Snapshot,
+    SnapshotBatches,
+    SnapshotFiles,
+    SnapshotId,
+    control_batch,
+    follow_quorum,
+    parse,
+    quorum_control_records,
 )
-from kwire.records import ControlType, RecordBatchBuilder, iter_batches
-from kwire.records.control import encode_control_key
+from broker.quorum_state import DamagedQuorumStateError, QuorumState, read_quorum_state, write_quorum_state
+from kwire import codec
+from kwire.errors import KwireError
+from kwire.internal import decode_metadata_record, encode_metadata_record
+from kwire.internal.control_records import LeaderChangeMessage, LeaderChangeMessageVoter
+from kwire.records import BatchHeader, ControlType, RecordBatchBuilder, iter_batches
 from log.append_validation import AppendOrigin
 from log.partition_log import PartitionLog
+from log.results import DeferredDelete
 from log.storage import Storage, read_file, write_file
 
+logger = logging.getLogger("kwire.metadata")
+
 METADATA_TOPIC_ID: Final = bytes(15) + b"\x01"
-QUORUM_STATE: Final = "quorum-state"
 BOOTSTRAP: Final = "bootstrap.checkpoint"
 _READ_CHUNK_BYTES: Final = 4 * 1024 * 1024
+# What `kafka-storage format --standalone` leaves: the first voters of a dynamic quorum, not yet in the log.
+_BOOTSTRAP_SNAPSHOT: Final = SnapshotId(0, 0)
 
 
 class DamagedMetadataError(Exception):
-    """The metadata log or its quorum state cannot be read: the text says which file and why."""
+    """The metadata log, its snapshots or its quorum state cannot be read: the text says which file and why."""
 
 
 class MetadataLogFile:
     """The controller's log (broker.controller.ports.MetadataLog) over a partition log.
 
-    run_in_thread: where fsyncs are done. node_id: the only voter.
+    run_in_thread: where fsyncs are done. node_id: the only voter. Raises DamagedMetadataError.
+
+    snapshots: those on the disk, the oldest first. quorum: what control records say, once `read_all` went through.
+    bytes_since_snapshot: of the log, above the newest snapshot. on_append: called after each append.
     """
 
     def __init__(
@@ -57,7 +73,18 @@ class MetadataLogFile:
         self._waiting: list[tuple[int, Deferred[None]]] = []
         self._flushing = False
         self._now_ms = 0
-        self._epoch = self._read_epoch()
+        self.files = SnapshotFiles(storage, log.directory)
+        self.snapshots: list[SnapshotId] = self.files.load(log.log_start_offset)
+        self.quorum = QuorumRecords()
+        self.bytes_since_snapshot = 0
+        self.on_append: Callable[[], None] = lambda: None
+        self._loaded_snapshot: SnapshotId | None = None
+        try:
+            self.quorum_state: QuorumState | None = read_quorum_state(storage, log.directory)
+        except DamagedQuorumStateError as error:
+            raise DamagedMetadataError(str(error)) from None
+        self._epoch = max(self.quorum_state.leader_epoch if self.quorum_state else 0, log.leader_epoch, 0)
+        self._last_timestamp_ms = 0
 
     @property
     def end_offset(self) -> int:
@@ -71,49 +98,103 @@ class MetadataLogFile:
     def epoch(self) -> int:
         return self._epoch
 
+    @property
+    def last_timestamp_ms(self) -> int:
+        """When the last batch was written; 0 in an empty log."""
+        return self._last_timestamp_ms
+
+    @property
+    def log_start_offset(self) -> int:
+        return self._log.log_start_offset
+
+    @property
+    def log_size_bytes(self) -> int:
+        return self._log.size_bytes
+
     # -- reading
 
     def read_all(self) -> Iterator[tuple[int, Record]]:
+        """The newest snapshot's records (their offset is the snapshot's last), then those of the log above it."""
         decode = RecordDecoder()
-        for data in read_log(self._log):
+        snapshot = self._newest_sound_snapshot()
+        start = self._log.log_start_offset
+        if snapshot is not None:
+            start = snapshot.snapshot_id.offset
+            self._begin_from(snapshot)
+            for value in snapshot.values():
+                yield start - 1, decode(value)
+            del snapshot
+        for data in read_log(self._log, start):
+            self.bytes_since_snapshot += len(data)
             for header in iter_batches(data):
+                self._last_timestamp_ms = max(self._last_timestamp_ms, header.max_timestamp)
                 if header.is_control:
+                    self._note_control_batch(data, header)
                     continue
                 for offset, value in batch_values(data, header):
-                    yield offset, decode(value)
+                    if offset >= start:
+                        yield offset, decode(value)
 
-    def _read_epoch(self) -> int:
-        path = f"{self._log.directory}/{QUORUM_STATE}"
-        raw = read_file(self._storage, path)
-        stored = 0
-        if raw:
+    def _newest_sound_snapshot(self) -> Snapshot | None:
+        found: Snapshot | None = None
+        damaged: list[tuple[SnapshotId, DamagedSnapshotError]] = []
+        for snapshot_id in reversed(self.snapshots):
             try:
-                stored = int(json.loads(raw)["leaderEpoch"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise DamagedMetadataError(
-                    f"{path} is not readable ({error}); remove it to begin a new epoch"
-                ) from None
-        return max(stored, self._log.leader_epoch, 0)
+                found = self.files.read(snapshot_id)
+                break
+            except DamagedSnapshotError as error:
+                damaged.append((snapshot_id, error))
+        if found is None and self._log.log_start_offset > 0:
+            why = str(damaged[0][1]) if damaged else f"{self._log.directory} holds no snapshot"
+            raise DamagedMetadataError(
+                f"the metadata log begins at offset {self._log.log_start_offset}, and nothing tells what was before: "
+                f"{why}"
+            )
+        for snapshot_id, reason in damaged:
+            kept_as = self.files.set_aside(snapshot_id)
+            self.snapshots.remove(snapshot_id)
+            before = "the log alone" if found is None else found.snapshot_id.file_name + " and the log"
+            logger.error("%s. It is kept as %s; the metadata is read from %s", reason, kept_as, before)
+        return found
+
+    def _begin_from(self, snapshot: Snapshot) -> None:
+        snapshot_id = snapshot.snapshot_id
+        self._loaded_snapshot = snapshot_id
+        self.quorum = snapshot.quorum
+        self._last_timestamp_ms = snapshot.timestamp_ms
+        self._epoch = max(self._epoch, snapshot_id.epoch)
+        if snapshot_id.offset > self._log.log_end_offset:
+            logger.error(
+                "the metadata log ends at offset %d, before its snapshot %s: it begins anew there",
+                self._log.log_end_offset,
+                snapshot_id.file_name,
+            )
+            self._log.truncate_fully(snapshot_id.offset, self._now_ms)
+
+    def _note_control_batch(self, data: memoryview, header: BatchHeader) -> None:
+        found = follow_quorum(self.quorum, data, header)
+        if found is not self.quorum:
+            self.quorum = found
+            self._loaded_snapshot = None
 
     # -- writing
 
     def begin_epoch(self, now_ms: int) -> int:
         self._epoch += 1
-        state = {
-            "clusterId": "",
-            "leaderId": self._node_id,
-            "leaderEpoch": self._epoch,
-            "votedId": -1,
-            "appliedOffset": 0,
-            "currentVoters": [{"voterId": self._node_id}],
-            "data_version": 0,
-        }
-        text = json.dumps(state, separators=(",", ":"))
-        write_file(self._storage, f"{self._log.directory}/{QUORUM_STATE}", text.encode(), sync=True)
+        write_quorum_state(
+            self._storage,
+            self._log.directory,
+            leader_id=self._node_id,
+            leader_epoch=self._epoch,
+            kraft_version=self.quorum.kraft_version,
+        )
         voters = [LeaderChangeMessageVoter(voter_id=self._node_id)]
         change = LeaderChangeMessage(leader_id=self._node_id, voters=voters, granting_voters=list(voters))
-        batch = _control_batch(ControlType.LEADER_CHANGE, codec.encode(change, 0), now_ms, epoch=self._epoch)
-        self._append(batch, now_ms)
+        records = [(ControlType.LEADER_CHANGE, codec.encode(change, 0))]
+        if self._loaded_snapshot == _BOOTSTRAP_SNAPSHOT:
+            # The voters are not in the log yet. (Kafka: LeaderState.appendStartOfEpochControlRecords)
+            records += quorum_control_records(self.quorum)
+        self._append(control_batch(records, now_ms, epoch=self._epoch), now_ms)
         return self._epoch
 
     def append(self, records: Sequence[Record], now_ms: int) -> int:
@@ -128,6 +209,25 @@ class MetadataLogFile:
         self._log.append_as_leader(
             memoryview(batch), leader_epoch=self._epoch, now_ms=now_ms, origin=AppendOrigin.RAFT_LEADER
         )
+        self._last_timestamp_ms = max(self._last_timestamp_ms, now_ms)
+        self.bytes_since_snapshot += len(batch)
+        self.on_append()
+
+    # -- what snapshots make superfluous
+
+    def begin_before(self, snapshot_id: SnapshotId, now_ms: int) -> list[DeferredDelete]:
+        """The log begins at this snapshot from now on, and older snapshots go; returns the files to remove later.
+
+        Raises ApiError, OSError.
+        """
+        self._log.delete_records_before(snapshot_id.offset)
+        work = self._log.delete_old_segments(now_ms)
+        older = [each for each in self.snapshots if each < snapshot_id]
+        self.snapshots = [each for each in self.snapshots if each >= snapshot_id]
+        doomed = self.files.retire(older)
+        if doomed:
+            work.append(DeferredDelete(doomed, self._log.config.file_delete_delay_ms))
+        return work
 
     def flush(self) -> None:
         """Fsync here and now (at the start, when nobody is served yet)."""
@@ -171,9 +271,9 @@ class MetadataLogFile:
         self._run_in_thread(lambda: targets.run(storage)).add_callback(finished)
 
 
-def read_log(log: PartitionLog) -> Iterator[memoryview]:
-    """Whole batches of a log from its start to its end as of now, a few MiB at a time."""
-    offset, end = log.log_start_offset, log.log_end_offset
+def read_log(log: PartitionLog, start: int | None = None) -> Iterator[memoryview]:
+    """Whole batches of a log from `start` (its own start) to its end as of now, a few MiB at a time."""
+    offset, end = log.log_start_offset if start is None else start, log.log_end_offset
     while offset < end:
         found = log.read(offset, _READ_CHUNK_BYTES, up_to=end)
         if found.file_range is None:
@@ -191,19 +291,20 @@ def write_bootstrap(storage: Storage, directory: str, features: Sequence[Record]
     path = f"{directory}/{BOOTSTRAP}"
     if storage.exists(path):
         return
-    header = SnapshotHeaderRecord(version=0, last_contained_log_timestamp=0)
-    data = bytearray()
-    data += _control_batch(ControlType.SNAPSHOT_HEADER, codec.encode(header, 0), now_ms, epoch=0)
-    batch = RecordBatchBuilder(base_offset=1, partition_leader_epoch=0)
-    for record in features:
-        batch.append(None, encode_metadata_record(record, version_of(record)), timestamp=now_ms)
-    data += batch.build()
-    footer = codec.encode(SnapshotFooterRecord(version=0), 0)
-    data += _control_batch(ControlType.SNAPSHOT_FOOTER, footer, now_ms, epoch=0, base_offset=1 + batch.record_count)
+    batches = SnapshotBatches(SnapshotId(0, 0), now_ms)
+    data = batches.header(0, QuorumRecords())
+    data += batches.data([encode_metadata_record(record, version_of(record)) for record in features])
+    data += batches.footer()
     write_file(storage, path, bytes(data), sync=True)
 
 
-def _control_batch(kind: ControlType, value: bytes, now_ms: int, *, epoch: int = -1, base_offset: int = 0) -> bytearray:
-    batch = RecordBatchBuilder(base_offset=base_offset, control=True, partition_leader_epoch=epoch)
-    batch.append(encode_control_key(kind), value, timestamp=now_ms)
-    return batch.build()
+def read_bootstrap(storage: Storage, directory: str) -> list[Record]:
+    """The records of `bootstrap.checkpoint`, none without one. Raises DamagedMetadataError."""
+    path = f"{directory}/{BOOTSTRAP}"
+    raw = read_file(storage, path)
+    if raw is None:
+        return []
+    try:
+        return [decode_metadata_record(value)[0] for value in parse(_BOOTSTRAP_SNAPSHOT, raw).values()]
+    except (KwireError, ValueError) as error:
+        raise DamagedMetadataError(f"{path} is damaged: {error}") from None

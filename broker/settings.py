@@ -112,3 +112,25 @@ def log_config(values: Mapping[str, ConfigValue]) -> LogConfig:
     if isinstance(internal, int):
         found["segment_bytes"] = internal
     return LogConfig(**found)
+
+
+def metadata_log_config(config: BrokerConfig) -> LogConfig:
+    """The metadata log's. Nothing of it is deleted but what is below a snapshot."""
+    segment_bytes = config.get("internal.metadata.log.segment.bytes")
+    return LogConfig(
+        cleanup_policy=(),
+        segment_bytes=segment_bytes if isinstance(segment_bytes, int) else config.get_int("metadata.log.segment.bytes"),
+        segment_ms=config.get_int("metadata.log.segment.ms"),
+        max_message_bytes=2**31 - 1,
+        file_delete_delay_ms=config.get_int("internal.metadata.delete.delay.millis"),
+    )
+
+
+def snapshot_settings(config: BrokerConfig) -> SnapshotSettings:
+    """When snapshots of the metadata are made, and how long they are kept."""
+    return SnapshotSettings(
+        max_bytes=config.get_int("metadata.log.max.record.bytes.between.snapshots"),
+        interval_ms=config.get_int("metadata.log.max.snapshot.interval.ms"),
+        retention_bytes=config.get_int("metadata.max.retention.bytes"),
+        retention_ms=config.get_int("metadata.max.retention.ms"),
+    )

@@ -39,16 +39,20 @@ def read_meta_properties(storage: Storage, directory: str) -> MetaProperties | N
         return None
     values = _parse(raw.decode("latin-1"))
     version = values.get("version")
-    if version not in ("0", "1"):
+    if version == "0":
+        raise MetaPropertiesError(
+            f"{path} has version 0: the directory is that of a broker with ZooKeeper. Migrate it to KRaft with Kafka "
+            "3.9 first."
+        )
+    if version != "1":
         raise MetaPropertiesError(f"{path}: version is {version!r}, expected 1")
-    node_key = "node.id" if version == "1" else "broker.id"
     cluster_id = values.get("cluster.id")
     if not cluster_id:
         raise MetaPropertiesError(f"{path}: cluster.id is missing")
     try:
-        node_id = int(values.get(node_key, ""))
+        node_id = int(values.get("node.id", ""))
     except ValueError:
-        raise MetaPropertiesError(f"{path}: {node_key} is {values.get(node_key)!r}, expected a number") from None
+        raise MetaPropertiesError(f"{path}: node.id is {values.get('node.id')!r}, expected a number") from None
     directory_text = values.get("directory.id")
     try:
         directory_id = uuids.from_string(directory_text) if directory_text else None

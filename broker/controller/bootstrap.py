@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from broker.controller.decisions.features import METADATA_VERSION
@@ -29,10 +30,12 @@ def feature_records(settings: ControllerSettings) -> list[Record]:
     return [FeatureLevelRecord(name=name, feature_level=level) for name, level in ordered if level]
 
 
-def bootstrap_records(settings: ControllerSettings) -> list[Record]:
-    """The first batch of data in a fresh log."""
-    records: list[Record] = [BeginTransactionRecord(name="Bootstrap records"), *feature_records(settings)]
-    if settings.bootstrap_features.get(ELR_VERSION, 0) >= 1:
+def bootstrap_records(settings: ControllerSettings, first_records: Sequence[Record] = ()) -> list[Record]:
+    """The first batch of data in a fresh log: `first_records`, else the settings' features."""
+    given = list(first_records) or feature_records(settings)
+    records: list[Record] = [BeginTransactionRecord(name="Bootstrap records"), *given]
+    levels = {record.name: record.feature_level for record in given if isinstance(record, FeatureLevelRecord)}
+    if levels.get(ELR_VERSION, 0) >= 1:
         # With ELRs the cluster's min.insync.replicas is part of the metadata, so that every node knows the same.
         records.append(
             ConfigRecord(

@@ -81,16 +81,16 @@ class Controller:
         self._replayer.feed(record for _, record in self._log.read_all())
         return self.image.revision
 
-    def become_leader(self) -> int:
+    def become_leader(self, first_records: Sequence[Record] = ()) -> int:
         """Raise the epoch, finish what a former leader left, write the first records of a fresh log.
 
-        Returns the leader epoch.
+        first_records: what the directory was formatted with; without, the settings' features. Returns the leader epoch.
         """
         epoch = self._log.begin_epoch(self._now_ms())
         if self._replayer.in_transaction:
             self._write([AbortTransactionRecord()])
         if not self.image.features:
-            self._write(bootstrap.bootstrap_records(self.settings))
+            self._write(bootstrap.bootstrap_records(self.settings, first_records))
         self._write([bootstrap.register_controller(self.settings, self._new_uuid())])
         return epoch
 
@@ -128,6 +128,11 @@ class Controller:
     def committed(self) -> Deferred[None]:
         """Finished once everything written so far is durable."""
         return self._log.committed(self._log.end_offset)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a metadata transaction is open, so that the image is behind the log."""
+        return self._replayer.in_transaction
 
     @property
     def leader_epoch(self) -> int:

@@ -23,6 +23,7 @@ from broker.controller.model import (
     ControllerImage,
     Endpoint,
     ImageChange,
+    ImageContents,
     PartitionImage,
     TopicImage,
 )
@@ -47,6 +48,13 @@ __all__ = [
 ]
 
 
+# First part of the keys of what is kept, in the order a snapshot has it.
+_QUOTA: Final = 0
+_ACL: Final = 1
+_SCRAM: Final = 2
+_TOKEN: Final = 3
+
+
 class ImageError(KwireError):
     """A record that cannot follow those before it: the log is damaged, or a decision is wrong."""
 
@@ -67,10 +75,11 @@ class ClusterImage:
         self.controllers: dict[int, ControllerImage] = {}
         self.features: dict[str, int] = {}
         self.next_producer_id = 0
+        self.producer_ids_allocated = False
         # What others computed from the image, e.g. encoded answers: emptied when the image changes.
         self.derived: dict[Any, Any] = {}
         self.reassigning: dict[bytes, set[int]] = {}
-        self.other_records: list[r.Record] = []
+        self._kept: dict[tuple[Any, ...], r.Record] = {}
         self._topics_by_name: dict[str, TopicImage] = {}
         self._topics_by_id: dict[bytes, TopicImage] = {}
         self._sorted_topics: list[TopicImage] | None = None
@@ -108,6 +117,11 @@ class ClusterImage:
         """Every resource that has something set, sorted; of one type only when given."""
         return sorted(each for each in self._configs if resource_type in (None, each.type))
 
+    @property
+    def other_records(self) -> list[r.Record]:
+        """ACLs, quotas, SCRAM credentials and delegation tokens that are there, in the order they came up."""
+        return list(self._kept.values())
+
     def colliding_topic(self, name: str) -> str | None:
         """A topic whose name is the same but for '.' and '_'."""
         if not has_collision_characters(name):
@@ -141,6 +155,18 @@ class ClusterImage:
 
     def unclean_election_enabled(self, topic_name: str) -> bool:
         return (self.config_value(topic_name, "unclean.leader.election.enable") or "").lower() == "true"
+
+    def contents(self) -> ImageContents:
+        """All there is, as of now: what is replayed later does not change it. Costs a copy of references."""
+        return ImageContents(
+            features=dict(self.features),
+            brokers=tuple(self.brokers.values()),
+            controllers=tuple(self.controllers.values()),
+            topics=[(topic.name, topic.topic_id, tuple(topic.partitions)) for topic in self._topics_by_name.values()],
+            configs=list(self._configs.items()),
+            next_producer_id=self.next_producer_id if self.producer_ids_allocated else None,
+            kept=[record for _, record in sorted(self._kept.items(), key=lambda item: item[0][0])],
+        )
 
     # Changing
 
@@ -389,10 +415,35 @@ class ClusterImage:
 
     def _producer_ids_record(self, record: r.ProducerIdsRecord) -> None:
         self.next_producer_id = record.next_producer_id
+        self.producer_ids_allocated = True
 
-    def _keep(self, record: r.Record) -> None:
-        # Not acted upon yet (ACLs, quotas, SCRAM, tokens), but not lost either.
-        self.other_records.append(record)
+    # Not acted upon yet (ACLs, quotas, SCRAM, tokens), but not lost either: the latest of each, none once removed.
+
+    def _access_control_entry_record(self, record: r.AccessControlEntryRecord) -> None:
+        self._kept[_ACL, record.id] = record
+
+    def _remove_access_control_entry_record(self, record: r.RemoveAccessControlEntryRecord) -> None:
+        self._kept.pop((_ACL, record.id), None)
+
+    def _client_quota_record(self, record: r.ClientQuotaRecord) -> None:
+        entity = tuple((part.entity_type, part.entity_name) for part in record.entity)
+        key = (_QUOTA, frozenset(entity), record.key)
+        if record.remove:
+            self._kept.pop(key, None)
+        else:
+            self._kept[key] = record
+
+    def _user_scram_credential_record(self, record: r.UserScramCredentialRecord) -> None:
+        self._kept[_SCRAM, record.name, record.mechanism] = record
+
+    def _remove_user_scram_credential_record(self, record: r.RemoveUserScramCredentialRecord) -> None:
+        self._kept.pop((_SCRAM, record.name, record.mechanism), None)
+
+    def _delegation_token_record(self, record: r.DelegationTokenRecord) -> None:
+        self._kept[_TOKEN, record.token_id] = record
+
+    def _remove_delegation_token_record(self, record: r.RemoveDelegationTokenRecord) -> None:
+        self._kept.pop((_TOKEN, record.token_id), None)
 
     def _nothing(self, record: r.Record) -> None:
         pass
@@ -415,13 +466,13 @@ _APPLY: Final[Mapping[type, Callable[[ClusterImage, Any], None]]] = MappingProxy
         r.RegisterControllerRecord: ClusterImage._register_controller_record,
         r.ProducerIdsRecord: ClusterImage._producer_ids_record,
         r.NoOpRecord: ClusterImage._nothing,
-        r.AccessControlEntryRecord: ClusterImage._keep,
-        r.RemoveAccessControlEntryRecord: ClusterImage._keep,
-        r.ClientQuotaRecord: ClusterImage._keep,
-        r.UserScramCredentialRecord: ClusterImage._keep,
-        r.RemoveUserScramCredentialRecord: ClusterImage._keep,
-        r.DelegationTokenRecord: ClusterImage._keep,
-        r.RemoveDelegationTokenRecord: ClusterImage._keep,
+        r.AccessControlEntryRecord: ClusterImage._access_control_entry_record,
+        r.RemoveAccessControlEntryRecord: ClusterImage._remove_access_control_entry_record,
+        r.ClientQuotaRecord: ClusterImage._client_quota_record,
+        r.UserScramCredentialRecord: ClusterImage._user_scram_credential_record,
+        r.RemoveUserScramCredentialRecord: ClusterImage._remove_user_scram_credential_record,
+        r.DelegationTokenRecord: ClusterImage._delegation_token_record,
+        r.RemoveDelegationTokenRecord: ClusterImage._remove_delegation_token_record,
         r.ZkMigrationStateRecord: ClusterImage._nothing,
     }
 )

@@ -10,6 +10,7 @@ from attrs import define, field
 
 from broker.controller.names import is_internal
 from broker.controller.ports import ConfigResource
+from broker.controller.records import Record
 
 NO_LEADER: Final = -1
 NO_LEADER_CHANGE: Final = -2
@@ -124,6 +125,23 @@ class ControllerImage:
     incarnation_id: bytes
     endpoints: tuple[Endpoint, ...]
     features: Mapping[str, tuple[int, int]]
+
+
+@define(slots=True, frozen=True)
+class ImageContents:
+    """An image at one offset, to be written down while the image itself goes on.
+
+    topics: (name, id, partitions). next_producer_id: None when no block was ever given out. kept: quotas, ACLs, SCRAM
+    credentials and delegation tokens, in this order.
+    """
+
+    features: Mapping[str, int]
+    brokers: tuple[BrokerImage, ...]
+    controllers: tuple[ControllerImage, ...]
+    topics: list[tuple[str, bytes, tuple[PartitionImage, ...]]]
+    configs: list[tuple[ConfigResource, Mapping[str, str]]]
+    next_producer_id: int | None
+    kept: list[Record]
 
 
 @define(slots=True)
