@@ -55,16 +55,6 @@ final class AdminTopics {
             }
             return answer;
         });
-        operations.put("admin.describe_producers", a -> {
-            Map<String, Object> answer = new LinkedHashMap<>();
-            var all = admins.get(a).describeProducers(Values.partitions(a.get("partitions"))).all().get();
-            all.forEach((partition, state) -> answer.put(
-                    Values.key(partition),
-                    state.activeProducers().stream()
-                            .map(p -> Map.of("epoch", p.producerEpoch(), "sequence", p.lastSequence()))
-                            .collect(Collectors.toList())));
-            return answer;
-        });
     }
 
     private Object createTopics(JsonNode a) throws Exception {

@@ -7,7 +7,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.common.KafkaFuture;
 
-/** admin.*: one Admin client for each configuration; operations of the three parts. */
+/** admin.*: one Admin client for each configuration; operations of the four parts. */
 final class Admins {
     private final Map<String, Admin> clients = new ConcurrentHashMap<>();
 
@@ -20,6 +20,7 @@ final class Admins {
         new AdminTopics(this).register(operations);
         new AdminGroups(this).register(operations);
         new AdminCluster(this).register(operations);
+        new AdminTransactions(this).register(operations);
     }
 
     /** Per key null, or the error of its future. */

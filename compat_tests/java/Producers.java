@@ -7,9 +7,11 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Properties;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Future;
+import org.apache.kafka.clients.consumer.ConsumerGroupMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
@@ -38,6 +40,30 @@ final class Producers {
             get(a).initTransactions();
             return null;
         });
+        operations.put("producer.begin", a -> {
+            get(a).beginTransaction();
+            return null;
+        });
+        operations.put("producer.commit", a -> {
+            get(a).commitTransaction();
+            return null;
+        });
+        operations.put("producer.abort", a -> {
+            get(a).abortTransaction();
+            return null;
+        });
+        operations.put("producer.send_offsets", a -> {
+            JsonNode member = a.get("member");
+            get(a).sendOffsetsToTransaction(
+                    Values.offsets(a.get("offsets")),
+                    new ConsumerGroupMetadata(
+                            member.get("group_id").asText(),
+                            Values.integer(member, "generation", -1),
+                            member.hasNonNull("member_id") ? member.get("member_id").asText() : "",
+                            Optional.ofNullable(Values.text(Values.bytes(member.get("instance_id"))))));
+            return null;
+        });
+        operations.put("producer.transactions", this::transactions);
         operations.put("producer.metric", a -> get(a).metrics().entrySet().stream()
                 .filter(e -> e.getKey().name().equals(a.get("name").asText()))
                 .map(e -> e.getValue().metricValue())
@@ -50,6 +76,30 @@ final class Producers {
             }
             return null;
         });
+    }
+
+    /**
+     * "count" transactions of "records" records each to partition 0, every "abort_every"th aborted: how many committed
+     * records were sent.
+     */
+    private Object transactions(JsonNode a) throws Exception {
+        String topic = a.get("topic").asText();
+        int abortEvery = Values.integer(a, "abort_every", 0);
+        int committed = 0;
+        for (int i = 1; i <= a.get("count").asInt(); i++) {
+            boolean abort = abortEvery > 0 && i % abortEvery == 0;
+            get(a).beginTransaction();
+            for (int j = 0; j < a.get("records").asInt(); j++) {
+                String value = abort ? "aborted" : Integer.toString(committed++);
+                get(a).send(new ProducerRecord<>(topic, 0, null, value.getBytes(StandardCharsets.UTF_8)));
+            }
+            if (abort) {
+                get(a).abortTransaction();
+            } else {
+                get(a).commitTransaction();
+            }
+        }
+        return committed;
     }
 
     private static ProducerRecord<byte[], byte[]> record(JsonNode node) {

@@ -21,7 +21,7 @@ _VOLATILE = (
 
 
 # Said when an answer comes after the client has lost interest: a matter of moments, on Kafka as well.
-_TIMING = re.compile(r"Not updating high watermark for partition \S+ as it is no longer assigned$")
+_TIMING = re.compile(r"Not updating (high watermark|last stable offset) for partition \S+ as it is no longer assigned$")
 
 
 def normalized(line: str) -> str:

@@ -307,9 +307,9 @@ def test_end_again_once_complete(old: Txn, existing: str, committed: bool) -> No
 
 def test_end_while_completing(wire: Wire, old: Txn, existing: str) -> None:
     """51 for as long as it lasts, then as of a complete one."""
-    wire.create(f"{existing}-wide", 200)
-    for attempt in range(5):
-        old.add(*((f"{existing}-wide", index) for index in range(200)))
+    wire.create(f"{existing}-wide", 100)
+    for attempt in range(2):
+        old.add(*((f"{existing}-wide", index) for index in range(100)))
         sent = [old.wire.send("EndTxn", 3, **old.me, committed=True) for _ in range(3)]
         answers = [old.wire.answer("EndTxn", 3, number).error_code for number in sent]
         assert answers[0] == 0, attempt
