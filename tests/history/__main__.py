@@ -19,11 +19,17 @@ def main() -> int:
     parser.add_argument("--machine", action="store_true", help="fsync before the answer; machines lose power")
     parser.add_argument("--process", action="store_true", help="only processes die (the default)")
     parser.add_argument("--quiet-world", action="store_true", help="without faults")
+    parser.add_argument("--no-transactions", action="store_true")
     options = parser.parse_args()
     logging.basicConfig(level=logging.CRITICAL)
     failed = 0
     for seed in range(options.seed, options.seed + options.count):
-        shape = Shape(synced=options.machine, operations=options.operations, faults=not options.quiet_world)
+        shape = Shape(
+            synced=options.machine,
+            operations=options.operations,
+            faults=not options.quiet_world,
+            transactions=not options.no_transactions,
+        )
         began = time.perf_counter()
         result = SimulatedWorld(seed, shape).run()
         lived = time.perf_counter()

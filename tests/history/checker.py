@@ -52,10 +52,17 @@ def broker_errors(history: History) -> Iterator[Anomaly]:
         yield Anomaly("broker error", "the log", "no unexpected error", error)
 
 
+def unfinished(history: History) -> Iterator[Anomaly]:
+    """Once everything works again, everything comes to an end."""
+    for what in history.unfinished:
+        last = [operation for operation in history.operations if operation.outcome is not Outcome.OK][-6:]
+        yield Anomaly("stuck", "the end", "that all clients and the last reading come to an end", what, last)
+
+
 def check(history: History, *, per_check: int = _PER_CHECK) -> list[Anomaly]:
     """What is wrong, of each check the first few."""
     found: list[Anomaly] = []
-    for run in (*CHECKS, broker_errors):
+    for run in (*CHECKS, broker_errors, unfinished):
         for count, anomaly in enumerate(run(history), 1):
             found.append(anomaly)
             if count == per_check:

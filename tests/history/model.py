@@ -186,9 +186,10 @@ class History:
     faults: list[Fault] = field(factory=list)
     final: dict[Place, FinalLog] = field(factory=dict)
     broker_errors: list[str] = field(factory=list)
-    transforms: dict[str, Place] = field(factory=dict)
-    """Group of a consume-transform-produce loop -> where its outputs go; an output's value is `input>group`."""
-    fast_forwards: list[int] = field(factory=list)
+    transforms: set[str] = field(factory=set)
+    """Groups of consume-transform-produce loops; an output's value is `input>group@transaction`."""
+    unfinished: list[str] = field(factory=list)
+    """What did not come to an end after everything was healed."""
     tick: int = 0
 
     def next_tick(self) -> int:

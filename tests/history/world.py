@@ -15,9 +15,11 @@ from broker.cluster import Cluster
 from kwire.messages.create_topics import CreatableTopic, CreatableTopicConfig, CreateTopicsRequest
 from kwire.messages.find_coordinator import FindCoordinatorRequest
 from tests.history.clients.base import Client
-from tests.history.clients.group import Committer, read_offsets
+from tests.history.clients.group import Committer, Member, read_offsets
 from tests.history.clients.idempotent import IdempotentProducer
 from tests.history.clients.reader import Reader
+from tests.history.clients.transactional import TransactionalProducer
+from tests.history.clients.transformer import Transformer
 from tests.history.model import FinalLog, History, Place, Seen
 from tests.history.nemesis import Nemesis
 from tests.history.network import DisconnectedError, Link, Network
@@ -44,8 +46,7 @@ class Shape:
     synced: bool = False
     operations: int = 1_500
     faults: bool = True
-    transactions: bool = False
-    expect_errors: bool = False
+    transactions: bool = True
 
 
 @define
@@ -110,18 +111,18 @@ class SimulatedWorld:
         with CapturedErrors(history.broker_errors):
             if not self.broker.start():
                 raise AssertionError("the broker does not start")
-            self._finish(self._create_topics())
+            self._finish("creating topics", self._create_topics())
             tasks = [simulation.spawn(client) for client in self._clients()]
             if self.shape.faults:
                 tasks.append(simulation.spawn(self.nemesis.run()))
             simulation.run(lambda: len(history.operations) >= self.shape.operations, within_ms=float("inf"))
             self.stopping = True
             if not simulation.run(lambda: all(task.done for task in tasks), within_ms=_END_MS):
-                raise AssertionError(f"seed {self.seed}: clients did not come to an end")
-            self._finish(self.nemesis.heal())
+                history.unfinished.append(f"{sum(not task.done for task in tasks)} clients go on")
+            self._finish("healing", self.nemesis.heal())
             # Transactions that nobody ends are aborted by the broker.
-            self._finish(self._wait(150_000.0))
-            self._finish(self._last_word())
+            self._finish("waiting", self._wait(150_000.0))
+            self._finish("the last reading", self._last_word())
         return Result(
             history,
             self.nemesis.counts,
@@ -130,10 +131,10 @@ class SimulatedWorld:
             self.broker.starts,
         )
 
-    def _finish(self, work: Coroutine[Any, None, None]) -> None:
+    def _finish(self, what: str, work: Coroutine[Any, None, None]) -> None:
         task = self.simulation.spawn(work)
         if not self.simulation.run(lambda: task.done, within_ms=_END_MS):
-            raise AssertionError(f"seed {self.seed}: {work} did not come to an end")
+            self.history.unfinished.append(f"{what} goes on for ever")
 
     async def _wait(self, ms: float) -> None:
         await self.simulation.sleep(ms)
@@ -159,14 +160,33 @@ class SimulatedWorld:
 
     def _clients(self) -> list[Coroutine[Any, None, None]]:
         t = [("t", index) for index in range(PARTITIONS)]
+        o = [("o", index) for index in range(PARTITIONS)]
+        both = t + o
         clients: list[Any] = [
             IdempotentProducer(self, "p1", t, 12),
-            IdempotentProducer(self, "p2", t, 13),
             Reader(self, "r1", self.places, committed_only=False),
             Reader(self, "r2", self.places, committed_only=True),
             Committer(self, "c1", "g", t),
             Committer(self, "c2", "g", t),
         ]
+        if not self.shape.transactions:
+            clients.append(IdempotentProducer(self, "p2", t, 13))
+            return [client.run() for client in clients]
+        generations = self.random.choice(((1, 2), (1, 1), (2, 2), (2, 1)))
+        clients += [
+            TransactionalProducer(self, "x1", "x", generations[0], both),
+            TransactionalProducer(self, "x2", "x", generations[1], both),
+            TransactionalProducer(self, "y1", "y", 2, both),
+            TransactionalProducer(self, "z1", "z", 1, both),
+        ]
+        for number in (1, 2):
+            name = f"e{number}"
+            clients.append(Transformer(self, name, "e", 3 - number, group="one", inputs=t, outputs=o))
+        for number in (1, 2):
+            name = f"f{number}"
+            member = Member(self, f"{name}.m", "two", t)
+            clients.append(Transformer(self, name, name, number, group="two", inputs=t, outputs=o, member=member))
+        self.history.transforms |= {"one", "two"}
         return [client.run() for client in clients]
 
     async def _last_word(self) -> None:
@@ -199,7 +219,7 @@ class SimulatedWorld:
                     if not poll.acknowledged:
                         await reader.pause()
         client = Client(self, "final")
-        groups: list[str] = ["g", *self.history.transforms]
+        groups = ["g", *sorted(self.history.transforms)]
         for group in groups:
             left = set(self.places)
             while left:

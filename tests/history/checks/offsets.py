@@ -116,14 +116,17 @@ def _refused(history: History) -> dict[Register, list[OffsetWrite]]:
 
 def exactly_once(history: History) -> Iterator[Anomaly]:
     """Of a loop that reads, transforms and writes in transactions: one output for each input below its group's offset,
-    none for those above. An output's value is `input>group`.
+    none for those above. An output's value is `input>group@transaction`.
     """
-    outputs = Counter(seen.value for log in history.final.values() for seen in log.committed)
+    outputs = Counter(seen.value.partition("@")[0] for log in history.final.values() for seen in log.committed)
     position: dict[Register, OffsetRead] = {}
     for read in history.of(OffsetRead):
         if read.acknowledged:
             position[(read.group, read.place)] = read
-    writes = {value: write for write in history.of(Write) for value in write.values}
+    writes: dict[str, list[Write]] = defaultdict(list)
+    for write in history.of(Write):
+        for value in write.values:
+            writes[value.partition("@")[0]].append(write)
     for (group, place), read in position.items():
         if group not in history.transforms or place not in history.final:
             continue
@@ -131,15 +134,18 @@ def exactly_once(history: History) -> Iterator[Anomaly]:
             wanted = 1 if seen.offset < read.offset else 0
             value = f"{seen.value}>{group}"
             if outputs[value] != wanted:
-                write = writes.get(value)
-                ends = [] if write is None else [end for end in history.of(End) if end.transaction == write.transaction]
+                attempts = {write.transaction for write in writes[value]}
+                ends = [end for end in history.of(End) if end.transaction in attempts]
+                moves = [
+                    move for move in history.of(OffsetWrite) if move.transaction in attempts and move.place == place
+                ]
                 yield Anomaly(
                     "exactly once",
                     value,
                     f"{wanted} output(s) of {seen.value} (offset {seen.offset} of {name(place)}): "
                     f"{group} is at offset {read.offset}",
                     f"{outputs[value]} output(s)",
-                    [*([] if write is None else [write]), *ends, read],
+                    [*writes[value], *moves, *ends, read],
                     place,
                     (seen.offset, seen.offset),
                 )

@@ -29,6 +29,19 @@ RETRIABLE = frozenset(
 )
 """Asking again may help, and nothing was done."""
 
+DOUBTFUL = frozenset(
+    {
+        ErrorCode.UNKNOWN_SERVER_ERROR,
+        ErrorCode.COORDINATOR_NOT_AVAILABLE,
+        ErrorCode.NOT_COORDINATOR,
+        ErrorCode.REQUEST_TIMED_OUT,
+        ErrorCode.KAFKA_STORAGE_ERROR,
+        ErrorCode.NOT_LEADER_OR_FOLLOWER,
+        ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    }
+)
+"""Refused, but what was asked for may have been appended before."""
+
 
 class Connected(Protocol):
     """A connection, simulated or not."""
@@ -94,6 +107,7 @@ class Client:
                 code = code_of(response)
                 if code == 0 or ErrorCode(code) not in RETRIABLE:
                     return response, code, in_doubt
+                in_doubt = in_doubt or ErrorCode(code) in DOUBTFUL
             if self.world.now_ms() > give_up_ms:
                 return response, code, in_doubt
             await self.pause()

@@ -20,7 +20,7 @@ from kwire.messages.offset_fetch import (
     OffsetFetchRequestTopics,
 )
 from kwire.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
-from tests.history.clients.base import RETRIABLE, Client, World
+from tests.history.clients.base import DOUBTFUL, RETRIABLE, Client, World
 from tests.history.model import Joined, OffsetRead, OffsetWrite, Outcome, Place
 from tests.history.network import DisconnectedError
 
@@ -159,12 +159,7 @@ class Member(Client):
             self.history.finish(write, Outcome.OK)
             return
         # Refused for a commit that came too late for the answer: it may be in the log all the same.
-        doubtful = code in (
-            ErrorCode.COORDINATOR_NOT_AVAILABLE,
-            ErrorCode.NOT_COORDINATOR,
-            ErrorCode.UNKNOWN_SERVER_ERROR,
-            ErrorCode.REQUEST_TIMED_OUT,
-        )
+        doubtful = ErrorCode(code) in DOUBTFUL
         self.history.finish(write, Outcome.UNKNOWN if doubtful else Outcome.FAILED, ErrorCode(code).name)
         self.note(code)
 

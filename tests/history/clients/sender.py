@@ -11,7 +11,7 @@ from attrs import define, field
 from kwire.error_codes import ErrorCode
 from kwire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from kwire.records import Codec, RecordBatchBuilder
-from tests.history.clients.base import RETRIABLE, Client
+from tests.history.clients.base import DOUBTFUL, RETRIABLE, Client
 from tests.history.model import Outcome, Place, Write
 from tests.history.network import DisconnectedError
 
@@ -170,13 +170,14 @@ class Sender:
             self._client.history.finish(write, Outcome.OK)
             line.batches.remove(batch)
             return True
+        batch.in_doubt = batch.in_doubt or ErrorCode(code) in DOUBTFUL
         if ErrorCode(code) in RETRIABLE:
             return False
         first = line.batches[0] is batch
         if code == ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER and (not first or batch.out_of_order < _OUT_OF_ORDER_TRIES):
             batch.out_of_order += first
             return False
-        if not batch.in_doubt and code not in (ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, ErrorCode.UNKNOWN_SERVER_ERROR):
+        if not batch.in_doubt and code != ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER:
             line.batches.remove(batch)
             self._client.history.finish(write, Outcome.FAILED, ErrorCode(code).name)
         raise SessionOverError(code)
