@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from kwire.records.batch import CONTROL_FLAG, TRANSACTIONAL_FLAG
+from kwire.records.batch import CODEC_MASK, CONTROL_FLAG, TRANSACTIONAL_FLAG
 from log.compaction.batch_files import CleanedSegment, read_chunks
 from log.compaction.grouping import group_segments
 from log.compaction.job import (
@@ -24,7 +24,7 @@ from log.compaction.job import (
     SourceSegment,
 )
 from log.compaction.offset_map import CompactOffsetMap, DictOffsetMap, MapMemoryError, OffsetMap, capacity_of
-from log.compaction.retention import BatchCleaner, note_control_batch, read_records
+from log.compaction.retention import BatchCleaner, note_control_batch, read_record, read_records
 from log.compaction.transactions import CleanedTransactions
 from log.filenames import LOG, OFFSET_INDEX, offset_name
 from log.offset_index import OffsetIndex
@@ -115,6 +115,12 @@ class _Cleaning:
                 if attributes & CONTROL_FLAG:
                     note_control_batch(transactions, chunk, at, header)
                 elif not transactions.on_batch(producer_id, attributes & TRANSACTIONAL_FLAG != 0, last_offset):
+                    if count == 1 and not attributes & CODEC_MASK and base_offset >= start:
+                        key, delta, _ = read_record(chunk, at, header)
+                        if key is not None and not offset_map.put_one(key, base_offset + delta):
+                            return False
+                        offset_map.latest_offset = last_offset
+                        continue
                     records = read_records(chunk, at, header)
                     keys = records.keys
                     offsets = [base_offset + delta for delta in records.offset_deltas]

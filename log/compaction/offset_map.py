@@ -38,6 +38,14 @@ class OffsetMap(Protocol):
         last offset taken. A full map takes no keys that it knows either.  (Kafka: buildOffsetMapForSegment)"""
         ...
 
+    def put_one(self, key: bytes, offset: int) -> bool:
+        """As ``put``."""
+        ...
+
+    def latest_of(self, key: bytes) -> int:
+        """The last offset noted, or -1."""
+        ...
+
     def latest(self, keys: Sequence[bytes | None]) -> list[int]:
         """For each the last offset noted, or -1."""
         ...
@@ -98,6 +106,19 @@ class DictOffsetMap:
         if self.bytes_used > self._max_bytes:
             raise MapMemoryError
         return True
+
+    def put_one(self, key: bytes, offset: int) -> bool:
+        known = self._known
+        if len(known) >= self.capacity:
+            return False
+        if key not in known:
+            return self.put((key,), (offset,))
+        known[key] = offset
+        self.latest_offset = offset
+        return True
+
+    def latest_of(self, key: bytes) -> int:
+        return self._known.get(key, -1)
 
     def latest(self, keys: Sequence[bytes | None]) -> list[int]:
         return list(map(self._known.get, keys, repeat(-1)))
@@ -163,6 +184,12 @@ class CompactOffsetMap:
         self._count = count
         self.latest_offset = offset
         return put_all
+
+    def put_one(self, key: bytes, offset: int) -> bool:
+        return self.put((key,), (offset,))
+
+    def latest_of(self, key: bytes) -> int:
+        return self.latest((key,))[0]
 
     def latest(self, keys: Sequence[bytes | None]) -> list[int]:
         table = self._table

@@ -9,6 +9,7 @@ delete horizon set likewise. A producer's last batch, and the batch at the end o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import ge
 
 from kwire.errors import CorruptRecordsError
@@ -27,7 +28,7 @@ from log.append_validation import UNPACKED_LIMIT
 from log.compaction.batch_files import CleanedSegment, Header
 from log.compaction.job import CleaningError, CleaningJob, CleaningStats
 from log.compaction.offset_map import OffsetMap
-from log.compaction.record_scan import Records, scan_records
+from log.compaction.record_scan import Records, scan_record, scan_records
 from log.compaction.rewriting import empty_batch, rewrite_batch
 from log.compaction.transactions import CleanedTransactions
 
@@ -48,6 +49,15 @@ def read_records(chunk: bytes, at: int, header: Header) -> Records:
         if not isinstance(body, bytes):
             body = bytes(body)
         return scan_records(body, 0, len(body), header[12])
+    except CorruptRecordsError as error:
+        raise CleaningError(f"the batch at offset {header[0]}: {error}") from error
+
+
+def read_record(chunk: bytes, at: int, header: Header) -> tuple[bytes | None, int, bool]:
+    """Of the batch at ``at``, which holds one record that is not packed: its key, its offset's delta, whether it has a
+    value. CleaningError."""
+    try:
+        return scan_record(chunk, at + HEADER_SIZE, at + LOG_OVERHEAD + header[1])
     except CorruptRecordsError as error:
         raise CleaningError(f"the batch at offset {header[0]}: {error}") from error
 
@@ -82,60 +92,59 @@ class BatchCleaner:
 
     def clean(self, chunk: bytes, at: int, header: Header, target: CleanedSegment) -> None:
         """The batch at ``at``."""
-        base_offset, length, _, _, _, attributes, delta, base_timestamp, max_timestamp, producer_id, _, _, _ = header
+        base_offset, length, _, _, _, attributes, delta, base_timestamp, max_timestamp, producer_id, _, _, count = (
+            header
+        )
         last_offset = base_offset + delta
         stats = self._stats
         horizon = base_timestamp if attributes & DELETE_HORIZON_FLAG else None
         control = attributes & CONTROL_FLAG
-        empty_marker = False
+        needs_horizon = False
         if control:
-            discard = empty_marker = note_control_batch(self._transactions, chunk, at, header)
-            discard = discard and horizon is not None and horizon <= self._now_ms
+            needs_horizon = note_control_batch(self._transactions, chunk, at, header)
+            discard = needs_horizon and horizon is not None and horizon <= self._now_ms
         else:
             discard = self._transactions.on_batch(producer_id, attributes & TRANSACTIONAL_FLAG != 0, last_offset)
-        size = LOG_OVERHEAD + length
-        stats.bytes_read += size
+        stats.bytes_read += LOG_OVERHEAD + length
         keep_header = last_offset + 1 == self._upper_bound or (producer_id >= 0 and self._is_last_of_producer(header))
         if discard and not keep_header:
             return
 
-        stats.records_read += header[12]
+        stats.records_read += count
+        kept: Sequence[int] = ()
         records: Records | None = None
-        all_kept = False
-        kept: list[int] = []
         if discard:
             pass
         elif control:
-            all_kept = True
+            kept = range(count)
+        elif count == 1 and not attributes & CODEC_MASK:
+            key, delta, has_value = read_record(chunk, at, header)
+            if self._keeps(key, base_offset + delta, has_value, horizon):
+                kept = range(1)
+                needs_horizon = not has_value
         else:
             records = read_records(chunk, at, header)
-            all_kept, kept = self._select(records, base_offset, horizon)
-        if all_kept:
-            tombstones = records is not None and bool(records.without_value)
-            if horizon is not None or not (tombstones or empty_marker) or not header[12]:
-                if header[12] or keep_header:
-                    # an empty batch that must be kept is written as it would be made
-                    data: bytes | bytearray | memoryview = memoryview(chunk)[at : at + size]
-                    if not header[12]:
-                        data = empty_batch(header)
-                    target.append(data, last_offset, max_timestamp)
-                    stats.bytes_written += len(data)
-                    stats.records_written += header[12]
-                return
-            kept = list(range(header[12]))
-        if kept:
-            if records is None:
-                records = read_records(chunk, at, header)
-            if horizon is None and (empty_marker or _any_in(records.without_value, kept)):
-                horizon = self._horizon_ms
-            rewritten, largest = rewrite_batch(header, records, kept, horizon)
-            target.append(rewritten, last_offset, largest)
-            stats.bytes_written += len(rewritten)
-            stats.records_written += len(kept)
-        elif keep_header:
-            emptied = empty_batch(header)
-            target.append(emptied, last_offset, max_timestamp)
-            stats.bytes_written += len(emptied)
+            kept = self._select(records, base_offset, horizon)
+            needs_horizon = horizon is None and _any_in(records.without_value, kept)
+        if not kept:
+            if keep_header:
+                self._append(target, empty_batch(header), last_offset, max_timestamp)
+            return
+        stats.records_written += len(kept)
+        if len(kept) == count and (horizon is not None or not needs_horizon):
+            whole = memoryview(chunk)[at : at + LOG_OVERHEAD + length]
+            self._append(target, whole, last_offset, max_timestamp)
+            return
+        if horizon is None and needs_horizon:
+            horizon = self._horizon_ms
+        if records is None:
+            records = read_records(chunk, at, header)
+        rewritten, largest = rewrite_batch(header, records, kept, horizon)
+        self._append(target, rewritten, last_offset, largest)
+
+    def _append(self, target: CleanedSegment, data: bytearray | memoryview, last_offset: int, largest: int) -> None:
+        self._stats.bytes_written += len(data)
+        target.append(data, last_offset, largest)
 
     def _is_last_of_producer(self, header: Header) -> bool:
         """A producer's state is rebuilt from its last batch; of one with markers only, from its last marker."""
@@ -146,13 +155,24 @@ class BatchCleaner:
             return header[0] + header[6] == last[0]
         return bool(header[5] & CONTROL_FLAG) and header[10] == last[1]
 
-    def _select(self, records: Records, base_offset: int, horizon: int | None) -> tuple[bool, list[int]]:
-        """Whether all records are kept; if not, the indices of those that are."""
+    def _keeps(self, key: bytes | None, offset: int, has_value: bool, horizon: int | None) -> bool:
+        """Whether this record is kept."""
+        if offset > self._map.latest_offset:
+            return True
+        if key is None:
+            self._stats.invalid_records += 1
+            return False
+        if not has_value and horizon is not None and self._now_ms >= horizon:
+            return False
+        return offset >= self._map.latest_of(key)
+
+    def _select(self, records: Records, base_offset: int, horizon: int | None) -> Sequence[int]:
+        """The indices of the records that are kept: ``_keeps`` for all of them."""
         offset_map = self._map
         deltas = records.offset_deltas
         count = len(deltas)
         if not count:
-            return True, []
+            return ()
         latest_offset = offset_map.latest_offset
         first_beyond = count
         if base_offset + deltas[-1] > latest_offset:
@@ -160,21 +180,20 @@ class BatchCleaner:
         expired = horizon is not None and self._now_ms >= horizon and records.without_value
         self._stats.invalid_records += sum(index < first_beyond for index in records.without_key)
         if not expired and not records.without_key and offset_map.has_none_of(records.keys):
-            return True, []
-        offsets = deltas if not base_offset else [base_offset + delta for delta in deltas]
+            return range(count)
+        offsets = [base_offset + delta for delta in deltas]
         keep = list(map(ge, offsets, offset_map.latest(records.keys)))
         for index in records.without_key:
             keep[index] = False
         if expired:
             for index in records.without_value:
                 keep[index] = False
-        if first_beyond < count:
-            keep[first_beyond:] = [True] * (count - first_beyond)
-        kept_count = keep.count(True)
-        if kept_count == count:
-            return True, []
-        return False, [index for index, keeps in enumerate(keep) if keeps] if kept_count else []
+        keep[first_beyond:] = [True] * (count - first_beyond)
+        kept = keep.count(True)
+        if kept == count:
+            return range(count)
+        return [index for index, keeps in enumerate(keep) if keeps] if kept else ()
 
 
-def _any_in(some: list[int], others: list[int]) -> bool:
+def _any_in(some: list[int], others: Sequence[int]) -> bool:
     return bool(some) and not set(some).isdisjoint(others)

@@ -7,6 +7,8 @@ delete horizon where there is one, else the first record's timestamp, as a produ
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kwire.records.batch import (
     CODEC_MASK,
     CONTROL_FLAG,
@@ -29,7 +31,7 @@ _KEPT_FLAGS = CODEC_MASK | LOG_APPEND_TIME_FLAG | TRANSACTIONAL_FLAG | CONTROL_F
 
 
 def rewrite_batch(
-    header: Header, records: Records, kept: list[int], delete_horizon_ms: int | None
+    header: Header, records: Records, kept: Sequence[int], delete_horizon_ms: int | None
 ) -> tuple[bytearray, int]:
     """The batch with the records at the indices ``kept`` (at least one) only, and its largest timestamp."""
     _, _, _, _, _, attributes, _, base_timestamp, max_timestamp, _, _, _, _ = header
