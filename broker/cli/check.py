@@ -93,7 +93,7 @@ def run(paths: Sequence[str], *, live: bool, as_json: bool, quiet: bool, colours
 
 
 def finding_text(finding: Finding, colours: bool) -> str:
-    """Four lines: where and what, why it matters, what the next start does."""
+    """Up to four lines: what, where, why it matters, what the next start does about it."""
     severity = finding.severity
     label = f"{severity.value.upper():<7}"
     if colours:
@@ -107,7 +107,7 @@ def finding_text(finding: Finding, colours: bool) -> str:
     if severity is not Severity.INFO:
         lines.append(f"        why it matters: {finding.why}")
     if finding.repair:
-        lines.append(f"        next start: {finding.repair}")
+        lines.append(f"        repair: {finding.repair}")
     return "\n".join(lines)
 
 

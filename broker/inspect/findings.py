@@ -28,7 +28,6 @@ WHY: Final = {
     "old-format": "messages of magic 0 and 1 are not kept by kwire's recovery; Kafka 4 only reads them",
     "offset-order": "offsets must rise: a reader would see records twice or pass over some",
     "gap": "records between two offsets are missing, and only compaction may remove records from the middle",
-    "segment-base": "a segment's name says where its offsets begin: lookups go to the wrong file",
     "max-timestamp": "lookups by time and retention go by a batch's largest timestamp",
     "index": "fetches that begin at an offset look here first: they would miss records or fail",
     "time-index": "lookups by time and retention by time go by it",

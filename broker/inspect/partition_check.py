@@ -194,6 +194,7 @@ class PartitionCheck:
                 else:
                     finding.repair = "it stays so: a reader goes on behind the gap"
             self._expected = file.offset
+        self._lowest = max(self._lowest, file.offset)
 
     def _gap(self, path: str, expected: int, found: int, position: int) -> Finding:
         unknown = self.facts.compact is None
@@ -269,8 +270,6 @@ class PartitionCheck:
         if odd and not self._offsets_fit(batch, path):
             self._after_damage()
             return
-        if now.batches == 0 and base < now.base_offset:
-            self._error("segment-base", path, f"its first batch has offset {base}", 0, base)
         now.batches += 1
         now.records += header.record_count
         self.totals.batches += 1

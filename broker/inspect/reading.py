@@ -123,6 +123,16 @@ def walk(file: ReadFile, position: int = 0, end: int | None = None) -> Iterator[
     start = position
     while position < end:
         at = position - start
+        if at + HEADER_SIZE <= len(buffer):
+            # Nearly all batches: whole in the buffer and sound.
+            values = HEADER.unpack_from(buffer, at)
+            after = at + LOG_OVERHEAD + values[1]
+            if values[3] == 2 and at + HEADER_SIZE <= after <= len(buffer):
+                data = buffer[at:after]
+                if crc32c(data[ATTRIBUTES_POSITION:]) == values[4]:
+                    yield Batch(position, BatchHeader(0, *values), data, values[4])
+                    position += LOG_OVERHEAD + values[1]
+                    continue
         if len(buffer) - at < HEADER_SIZE and start + len(buffer) < end:
             buffer = memoryview(file.read(min(CHUNK, end - position), position))
             start, at = position, 0
