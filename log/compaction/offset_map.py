@@ -50,8 +50,6 @@ class OffsetMap(Protocol):
         """For each the last offset noted, or -1."""
         ...
 
-    def has_none_of(self, keys: Sequence[bytes | None]) -> bool: ...
-
     @property
     def bytes_used(self) -> int:
         """Memory taken."""
@@ -122,9 +120,6 @@ class DictOffsetMap:
 
     def latest(self, keys: Sequence[bytes | None]) -> list[int]:
         return list(map(self._known.get, keys, repeat(-1)))
-
-    def has_none_of(self, keys: Sequence[bytes | None]) -> bool:
-        return self._known.keys().isdisjoint(keys)
 
     @property
     def bytes_used(self) -> int:
@@ -211,10 +206,6 @@ class CompactOffsetMap:
                     offset = table[at + 2]
             found.append(offset - 1)
         return found
-
-    def has_none_of(self, keys: Sequence[bytes | None]) -> bool:
-        latest = self.latest(keys)
-        return latest.count(-1) == len(latest)
 
     @property
     def bytes_used(self) -> int:

@@ -87,7 +87,6 @@ class BatchCleaner:
         self._now_ms = job.now_ms
         self._horizon_ms = job.now_ms + job.delete_retention_ms
         self._upper_bound = job.first_uncleanable_offset
-        self._first_dirty = job.first_dirty_offset
         self._last_records = {one.producer_id: (one.last_data_offset, one.producer_epoch) for one in job.last_records}
 
     def clean(self, chunk: bytes, at: int, header: Header, target: CleanedSegment) -> None:
@@ -179,8 +178,6 @@ class BatchCleaner:
             first_beyond = next(index for index, delta in enumerate(deltas) if base_offset + delta > latest_offset)
         expired = horizon is not None and self._now_ms >= horizon and records.without_value
         self._stats.invalid_records += sum(index < first_beyond for index in records.without_key)
-        if not expired and not records.without_key and offset_map.has_none_of(records.keys):
-            return range(count)
         offsets = [base_offset + delta for delta in deltas]
         keep = list(map(ge, offsets, offset_map.latest(records.keys)))
         for index in records.without_key:
