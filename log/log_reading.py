@@ -38,7 +38,7 @@ class LogReading(LogState):
         if up_to > end:
             up_to = end
         if offset >= up_to:
-            return ReadResult(None, offset, offset)
+            return ReadResult(None, offset)
         active = segment = self.segments.active
         try:
             if offset >= active.base_offset:
@@ -53,17 +53,14 @@ class LogReading(LogState):
                         break
                     found = self.segments.higher(found.base_offset)
             if span is None or span.base_offset >= up_to:
-                return ReadResult(None, offset, offset)
+                return ReadResult(None, offset)
             first_offset, _, position, size = span
-            bound = up_to
             if segment is active:
                 limit = segment.size if up_to == end else self._position_of(segment, up_to)
             else:
                 following = self.segments.higher(segment.base_offset)
                 if following is None or up_to >= following.base_offset:
                     limit = segment.size
-                    if following is not None:
-                        bound = following.base_offset
                 else:
                     limit = self._position_of(segment, up_to)
             if size < max_bytes:
@@ -71,11 +68,8 @@ class LogReading(LogState):
             elif not min_one:
                 size = min(max_bytes, size)
             if size <= 0:
-                return ReadResult(None, offset, offset)
-            if position + size < limit and segment.transaction_index.exists:
-                # cut: fewer aborted transactions concern the reader (LogSegment.fetchUpperBoundOffset)
-                bound = min(bound, segment.offset_index.offset_at_or_after(position + size) or bound)
-            return ReadResult(FileRange(segment.file.opened(), position, size), first_offset, bound)
+                return ReadResult(None, offset)
+            return ReadResult(FileRange(segment.file.opened(), position, size), first_offset)
         except OSError as error:
             raise self.fail(error) from error
 
@@ -90,13 +84,33 @@ class LogReading(LogState):
         span = segment.search(offset)
         return segment.size if span is None else span.position
 
-    def aborted_transactions(self, from_offset: int, to_offset: int) -> list[AbortedTransaction]:
+    def aborted_in(self, offset: int, result: ReadResult) -> list[AbortedTransaction]:
+        """The aborted transactions that concern whoever read ``result`` from ``offset`` on.
+
+        Where the bytes end is known as far as the offset index tells it, and not limited to the last stable offset.
+        (Kafka: LocalLog.addAbortedTransactions, LogSegment.fetchUpperBoundOffset)
+        """
+        segments = self.segments.from_floor(result.first_offset)
+        if result.file_range is None or not any(segment.transaction_index.exists for segment in segments):
+            return []
+        try:
+            end = result.file_range.position + result.file_range.size
+            bound = segments[0].offset_index.offset_at_or_after(end)
+            if bound is None:
+                bound = segments[1].base_offset if len(segments) > 1 else self.log_end_offset
+        except OSError as error:
+            raise self.fail(error) from error
+        return self.aborted_transactions(offset, bound, segments)
+
+    def aborted_transactions(
+        self, from_offset: int, to_offset: int, segments: list[Segment] | None = None
+    ) -> list[AbortedTransaction]:
         """The aborted transactions with records in ``[from_offset, to_offset)``  (Kafka:
         collectAbortedTransactions).
         """
         found: list[AbortedTransaction] = []
         try:
-            for segment in self.segments.from_floor(from_offset):
+            for segment in segments if segments is not None else self.segments.from_floor(from_offset):
                 if segment.transaction_index.exists:
                     some, complete = segment.transaction_index.collect(from_offset, to_offset)
                     found += some

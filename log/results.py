@@ -29,8 +29,6 @@ class ReadResult:
     file_range: FileRange | None
     first_offset: int
     """Base offset of the first batch; the offset asked for when there are no bytes."""
-    end_offset_bound: int
-    """No record of the range is at or above it."""
 
     @property
     def size(self) -> int:

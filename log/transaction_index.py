@@ -7,7 +7,10 @@ TransactionIndex, AbortedTxn)
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from operator import attrgetter
 from struct import Struct
+from typing import Final
 
 from attrs import define
 
@@ -17,6 +20,7 @@ from log.storage import LogFile
 _ENTRY = Struct(">hqqqq")
 ENTRY_SIZE = _ENTRY.size
 _VERSION = 0
+_LAST_OFFSET: Final = attrgetter("last_offset")
 
 
 @define(slots=True, frozen=True)
@@ -75,8 +79,10 @@ class TransactionIndex:
     def collect(self, fetch_offset: int, upper_bound: int) -> tuple[list[AbortedTransaction], bool]:
         """Those that touch ``[fetch_offset, upper_bound)``, and whether later segments can hold no more of them."""
         found = []
-        for aborted in self.entries():
-            if aborted.last_offset >= fetch_offset and aborted.first_offset < upper_bound:
+        entries = self.entries()
+        for number in range(bisect_left(entries, fetch_offset, key=_LAST_OFFSET), len(entries)):
+            aborted = entries[number]
+            if aborted.first_offset < upper_bound:
                 found.append(aborted)
             if aborted.last_stable_offset >= upper_bound:
                 return found, True

@@ -144,7 +144,7 @@ class FetchReader:
         if committed:
             data.aborted_transactions = [
                 AbortedTransaction(producer_id=aborted.producer_id, first_offset=aborted.first_offset)
-                for aborted in partition_log.aborted_transactions(target.offset, result.end_offset_bound)
+                for aborted in partition_log.aborted_in(target.offset, result)
             ]
         return len(file_range)
 
