@@ -17,6 +17,8 @@ from log.log_manager import LogManager
 
 OFFSETS_TOPIC: Final = "__consumer_offsets"
 TRANSACTION_TOPIC: Final = "__transaction_state"
+# Some 5 ms of work: others are served between two chunks.
+_LOAD_CHUNK_BYTES: Final = 512 * 1024
 
 
 class PartitionCoordinatorLog:
@@ -48,7 +50,7 @@ class PartitionCoordinatorLog:
         return self._partition.committed(offset)
 
     def read_all(self) -> Iterator[memoryview]:
-        return read_log(self._partition.log)
+        return read_log(self._partition.log, chunk_bytes=_LOAD_CHUNK_BYTES)
 
 
 class ImageInternalTopic:

@@ -31,7 +31,7 @@ from kwire import codec
 from kwire.errors import KwireError
 from kwire.internal import decode_metadata_record, encode_metadata_record
 from kwire.internal.control_records import LeaderChangeMessage, LeaderChangeMessageVoter
-from kwire.records import BatchHeader, ControlType, RecordBatchBuilder, iter_batches
+from kwire.records import BatchHeader, ControlType, RecordBatchBuilder, iter_batches, whole_batches
 from log.append_validation import AppendOrigin
 from log.partition_log import PartitionLog
 from log.results import DeferredDelete
@@ -271,18 +271,16 @@ class MetadataLogFile:
         self._run_in_thread(lambda: targets.run(storage)).add_callback(finished)
 
 
-def read_log(log: PartitionLog, start: int | None = None) -> Iterator[memoryview]:
-    """Whole batches of a log from `start` (its own start) to its end as of now, a few MiB at a time."""
+def read_log(log: PartitionLog, start: int | None = None, chunk_bytes: int = _READ_CHUNK_BYTES) -> Iterator[memoryview]:
+    """Whole batches of a log from `start` (its own start) to its end as of now, about `chunk_bytes` at a time."""
     offset, end = log.log_start_offset if start is None else start, log.log_end_offset
     while offset < end:
-        found = log.read(offset, _READ_CHUNK_BYTES, up_to=end)
+        found = log.read(offset, chunk_bytes, up_to=end)
         if found.file_range is None:
             return
         data = found.file_range.read()
-        whole = 0
-        for header in iter_batches(data, partial_tail=True):
-            whole = header.end
-            offset = header.last_offset + 1
+        whole, last_offset = whole_batches(data)
+        offset = last_offset + 1
         yield memoryview(data)[:whole]
 
 

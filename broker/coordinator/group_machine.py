@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from broker.group.config import GroupConfig
 from broker.group.decision import Decision, TimerKey, Waiter
 from broker.group.offsets import expire
 from broker.group.rebalance import extend_session, join_timer_fired, prepare, session_timer_fired, sync_timer_fired
-from broker.group.record_codec import decode_records, encode_batches
+from broker.group.record_codec import encode_batches
 from broker.group.state import ShardState
 from kwire.errors import KwireError
 from kwire.records import Codec
@@ -52,8 +52,12 @@ class GroupMachine:
             state.replay(record, now_ms)
 
     def read(self, state: ShardState, chunk: memoryview, now_ms: int) -> None:
-        for record in decode_records(chunk, _skip):
-            state.replay(record, now_ms)
+        assert state.survivors is not None
+        state.survivors.read(chunk, _skip)
+
+    def rest(self, state: ShardState) -> Iterator[int]:
+        assert state.survivors is not None
+        return state.survivors.replay(state.durable)
 
     def loaded(self, state: ShardState) -> int:
         state.finish_loading()

@@ -90,6 +90,9 @@ class Machine(Protocol[StateT]):
     def read(self, state: StateT, chunk: memoryview, now_ms: int, /) -> None:
         """Apply whole batches of the log to a state that is being loaded. KwireError: they cannot be read at all."""
 
+    def rest(self, state: StateT, /) -> Iterator[int]:
+        """All was read: apply what `read` has put off, in slices. Yields about how many bytes each was worth."""
+
     def loaded(self, state: StateT, /) -> int:
         """All was read: build the soft state. Returns how many there are."""
 

@@ -302,6 +302,7 @@ class Shard(Generic[StateT]):
         for chunk in self._storage.read_all():
             self._machine.read(state, chunk, now_ms)
             yield len(chunk)
+        yield from self._machine.rest(state)
 
     def _loaded(self) -> None:
         count = self._machine.loaded(self.state)

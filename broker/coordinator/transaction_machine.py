@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from broker.decision import Decision, TimerKey, Waiter
@@ -63,6 +63,9 @@ class TransactionMachine:
                 raw.pop(key, None)
             else:
                 raw[key] = value
+
+    def rest(self, state: ShardState) -> Iterator[int]:
+        return iter(())
 
     def loaded(self, state: ShardState) -> int:
         raw, state.raw = state.raw, {}

@@ -53,6 +53,14 @@ class DurableState:
             for group_id, topic, partition, value in self.pending.end(record.producer_id, committed=record.committed):
                 self._put_offset(group_id, topic, partition, value)
 
+    def restore_pending(self, producer_id: int, record: OffsetRecord, place: int, *, overtaken: bool) -> None:
+        """An offset that waits for its transaction's marker, as it is when all records were replayed."""
+        assert record.value is not None
+        self.pending.recorded = place - 1
+        self.pending.put(producer_id, record.group_id, record.topic, record.partition, record.value)
+        if overtaken:
+            self.pending.overtake_one(producer_id, record.group_id, record.topic, record.partition)
+
     def _put_offset(self, group_id: str, topic: str, partition: int, value: OffsetAndMetadata) -> None:
         topics = self.offsets.get(group_id)
         if topics is None:

@@ -47,6 +47,10 @@ class PendingOffsets:
         for pending in self.of_group.get(group_id, {}).get((topic, partition), {}).values():
             pending.overtaken = True
 
+    def overtake_one(self, producer_id: int, group_id: str, topic: str, partition: int) -> None:
+        """What this producer has pending will not come into force."""
+        self.of_group[group_id][(topic, partition)][producer_id].overtaken = True
+
     def forget(self, group_id: str, topic: str, partition: int) -> None:
         """The partition's offset was deleted, with all that is pending for it."""
         partitions = self.of_group.get(group_id)

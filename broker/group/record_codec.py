@@ -215,7 +215,7 @@ def decode_records(chunk: memoryview, damaged: Damaged | None = None) -> Iterato
     for header in iter_batches(chunk):
         try:
             if header.is_control:
-                end = _decode_end(chunk, header)
+                end = decode_end(chunk, header)
                 if end is not None:
                     yield end
                 continue
@@ -252,7 +252,7 @@ def decode_records(chunk: memoryview, damaged: Damaged | None = None) -> Iterato
             damaged(header.base_offset, error)
 
 
-def _decode_end(chunk: memoryview, header: BatchHeader) -> TransactionEnd | None:
+def decode_end(chunk: memoryview, header: BatchHeader) -> TransactionEnd | None:
     """The marker in a control batch; None for one that is none, or whose records were cleaned away."""
     for record in read_records(chunk, header.position):
         control_type = decode_control_type(record.key)

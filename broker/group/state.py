@@ -9,20 +9,22 @@ from broker.group.config import GroupConfig
 from broker.group.decision import Decision
 from broker.group.durable import DurableState
 from broker.group.records import CoordinatorRecord, OffsetRecord, TransactionEnd
+from broker.group.survivors import Survivors
 
 
 class ShardState:
     """durable: changed by `replay` only. groups: soft state by group id, once loaded.
 
-    new_id: gives the random part of member ids (a uuid's text).
+    new_id: gives the random part of member ids (a uuid's text). survivors: while the log is being read.
     """
 
-    __slots__ = ("config", "durable", "groups", "loaded", "new_id")
+    __slots__ = ("config", "durable", "groups", "loaded", "new_id", "survivors")
 
     def __init__(self, config: GroupConfig, new_id: Callable[[], str]) -> None:
         self.config = config
         self.new_id = new_id
         self.durable = DurableState()
+        self.survivors: Survivors | None = Survivors()
         self.groups: dict[str, ClassicGroup] = {}
         self.loaded = False
 
@@ -55,6 +57,7 @@ class ShardState:
         self.groups = {
             group_id: ClassicGroup.from_stored(group_id, stored) for group_id, stored in self.durable.groups.items()
         }
+        self.survivors = None
         self.loaded = True
 
     def get_or_create(self, group_id: str, decision: Decision) -> ClassicGroup:

@@ -22,6 +22,7 @@ from kwire.records.batch import (
     patch_base_offset_and_epoch,
     patch_max_timestamp,
     verify_crc,
+    whole_batches,
 )
 from kwire.records.builder import RecordBatchBuilder
 from kwire.records.compression import Codec, compress, decompress
@@ -46,4 +47,5 @@ __all__ = [
     "patch_max_timestamp",
     "read_records",
     "verify_crc",
+    "whole_batches",
 ]

@@ -221,6 +221,26 @@ def iter_batches(
         position += size
 
 
+def whole_batches(data: Buffer) -> tuple[int, int]:
+    """Where the last whole batch of `data` ends, and its last offset; as `iter_batches`, for who wants no headers.
+
+    CorruptRecordsError: as there; also when there is no whole batch.
+    """
+    position, last, end = 0, -1, len(data)
+    unpack = _LENGTH_AND_EPOCH_MAGIC.unpack_from
+    while end - position > MAGIC_POSITION:
+        length, _, magic = unpack(data, position + 8)
+        if magic != 2 or length < HEADER_SIZE - LOG_OVERHEAD:
+            raise CorruptRecordsError(f"no record batch at {position}: magic {magic}, length {length}")
+        if length + LOG_OVERHEAD > end - position:
+            break
+        last = position
+        position += LOG_OVERHEAD + length
+    if last < 0:
+        raise CorruptRecordsError("not one whole record batch")
+    return position, BatchHeader.peek(data, last).last_offset
+
+
 def verify_crc(data: Buffer, header: BatchHeader) -> bool:
     """Whether the batch at `header.position` (wholly in `data`) has the CRC its header names. No copy is made."""
     end = header.end

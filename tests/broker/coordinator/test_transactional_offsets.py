@@ -386,6 +386,7 @@ def test_machine_reads_what_it_wrote(world: TransactionalWorld) -> None:
     state = machine.new_state()
     for batch in world.log_of("g").batches:
         machine.read(state, memoryview(batch), 0)
+    list(machine.rest(state))
     assert state.durable.offset("g", "t", 0) is not None
     assert isinstance(world.records("g")[0], TransactionalOffsetRecord)
     assert not isinstance(world.records("g")[0], OffsetRecord)
