@@ -1,0 +1,1 @@
+"""The data directory that kwire and Apache Kafka take turns with."""

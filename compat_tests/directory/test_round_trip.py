@@ -1,0 +1,123 @@
+"""kwire and Apache Kafka 4.3.1 take turns on one directory: nothing is lost, nothing changes, nobody complains.
+
+In short form two moves there and back, a clean stop and a kill -9 of each; with --long (or LONG=1) three times there
+and back for each quorum, one and two log.dirs, clean and killed.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from compat_tests.directory.census import Census, differences, take
+from compat_tests.directory.content import GROUPS, TIMEOUTS, Content
+from compat_tests.directory.node import Kind, Node, Quorum
+from compat_tests.raw.groups import LOADING
+from compat_tests.raw.wire import Wire, eventually
+from compat_tests.targets import TargetUnavailableError, find_java, kafka_jars
+
+OFTEN = {
+    # A snapshot every some thousand bytes, so that starts are from snapshots.
+    "metadata.log.max.record.bytes.between.snapshots": "8000",
+}
+
+
+@pytest.fixture(autouse=True)
+def _only_here(target_name: str) -> None:
+    if target_name != "kwire":
+        pytest.skip("both brokers take part in any case: with target kwire")
+    try:
+        find_java()
+        kafka_jars()
+    except TargetUnavailableError as error:
+        pytest.skip(str(error))
+
+
+class Journey:
+    """Moves a node back and forth and compares what it serves."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.content = Content()
+        self.wire: Wire | None = None
+        self.last: Census | None = None
+
+    def leg(self, kind: Kind, *, killed: bool, write: bool = True) -> None:
+        """Start, compare with what was before, go on where clients stopped, write more, stop or kill."""
+        node = self.node
+        wire = self.wire = node.start(kind)
+        if self.last is not None:
+            _wait_for_groups(wire)
+            found = differences(self.last, take(wire, GROUPS))
+            found = [each for each in found if TIMEOUTS not in each]
+            assert not found, f"after the move to {kind}:\n" + "\n".join(found)
+            self.content.carry_on(wire)
+            if kind == "kafka" and self.content.saw_kafka:
+                assert self.content.foreign_groups(wire) == {"new-protocol": "consumer", "shared": "share"}
+        if write:
+            self.content.write(wire, kind)
+        self.last = take(wire, GROUPS)
+        complaints = node.complaints()
+        assert not complaints, f"{kind} complains:\n" + "\n".join(complaints)
+        wire.close()
+        if killed:
+            node.kill()
+        else:
+            node.stop()
+
+
+def _wait_for_groups(wire: Wire) -> None:
+    for group in GROUPS:
+        wire.ask("FindCoordinator", 3, key=group, key_type=0)
+    eventually(
+        lambda: {g.error_code for g in wire.ask("DescribeGroups", 5, groups=GROUPS).groups},
+        lambda errors: not errors.intersection(LOADING),
+        "the groups' coordinators",
+    )
+
+
+@pytest.fixture
+def journeys() -> Iterator[list[Journey]]:
+    made: list[Journey] = []
+    yield made
+    for journey in made:
+        journey.node.kill()
+
+
+@pytest.mark.capability("data directory moves")
+def test_what_kwire_wrote_kafka_serves_and_back(tmp_path: Path, journeys: list[Journey]) -> None:
+    journeys.append(journey := Journey(Node(tmp_path, properties=OFTEN)))
+    journey.leg("kwire", killed=False)
+    journey.leg("kafka", killed=False)
+    journey.leg("kwire", killed=True)
+    journey.leg("kafka", killed=True, write=False)
+    journey.leg("kwire", killed=False, write=False)
+
+
+@pytest.mark.capability("data directory moves")
+def test_what_kafka_wrote_kwire_serves_and_back(tmp_path: Path, journeys: list[Journey]) -> None:
+    node = Node(tmp_path, quorum="dynamic", directory_count=2, properties=OFTEN)
+    journeys.append(journey := Journey(node))
+    node.format("--standalone")
+    journey.leg("kafka", killed=True)
+    journey.leg("kwire", killed=False)
+    journey.leg("kafka", killed=False, write=False)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("killed", [False, True], ids=["clean", "killed"])
+@pytest.mark.parametrize("directories", [1, 2])
+@pytest.mark.parametrize("quorum", ["static", "dynamic"])
+@pytest.mark.parametrize("first", ["kafka", "kwire"])
+def test_three_times_there_and_back(
+    tmp_path: Path, journeys: list[Journey], first: Kind, quorum: Quorum, directories: int, killed: bool
+) -> None:
+    node = Node(tmp_path, quorum=quorum, directory_count=directories, properties=OFTEN)
+    journeys.append(journey := Journey(node))
+    if first == "kafka" or quorum == "dynamic":
+        node.format(*(["--standalone"] if quorum == "dynamic" else []))
+    second: Kind = "kwire" if first == "kafka" else "kafka"
+    for _ in range(3):
+        journey.leg(first, killed=killed)
+        journey.leg(second, killed=killed)
+    journey.leg(first, killed=False, write=False)
