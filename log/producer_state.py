@@ -150,6 +150,11 @@ class ProducerStateManager:
             guard.note(sequence, epoch)
         return guard
 
+    def drop_verification(self, producer_id: int, guard: VerificationGuard) -> None:
+        """The producer id is not that of the transactional id: whoever makes ids up takes no memory."""
+        if self._verifying.get(producer_id) is guard:
+            del self._verifying[producer_id]
+
     def find_duplicate(self, header: BatchHeader) -> BatchMetadata | None:
         """The batch of the same producer, epoch and sequences among its last five: the answer is its offsets.
 
@@ -193,6 +198,8 @@ class ProducerStateManager:
                 self._check_coordinator_epoch(entry, marker, header, origin)
             return ProducerUpdate(header, marker)
         if entry is None:
+            if header.producer_epoch < NO_PRODUCER_EPOCH and origin is not AppendOrigin.REPLICATION:
+                raise _old_epoch(ProducerEntry(header.producer_id), header.producer_epoch)
             if header.is_transactional:
                 self._check_guard(header, guard)
             if self._verifying and origin is AppendOrigin.CLIENT:
@@ -326,8 +333,8 @@ class ProducerStateManager:
                 )
             return
         last = entry.last_sequence
-        if first == last + 1 or (first == 0 and last == MAX_SEQUENCE):
-            return
+        if first == last + 1 or (first == 0 and last == MAX_SEQUENCE) or entry.epoch == NO_PRODUCER_EPOCH:
+            return  # without an epoch Kafka takes any sequence
         raise RecordsRejectedError(
             ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
             f"Out of order sequence number for producer {entry.producer_id} at offset {header.base_offset} in "

@@ -99,6 +99,13 @@ class TestSequences:
         append(manager, header(0, 1, 0, sequence))
         assert manager.producers[1].last_sequence == sequence
 
+    def test_negative_epochs(self, manager: ProducerStateManager) -> None:
+        """Measured on Kafka: -1 is no epoch, and then no sequence is wrong; what is below it is an old epoch."""
+        refused(ErrorCode.INVALID_PRODUCER_EPOCH, manager, header(0, 1, -2, 0))
+        append(manager, header(0, 1, -1, 0))
+        append(manager, header(1, 1, -1, 7))
+        refused(ErrorCode.INVALID_PRODUCER_EPOCH, manager, header(2, 1, -2, 0))
+
     def test_gap(self, manager: ProducerStateManager) -> None:
         append(manager, header(0, 1, 0, 0, 3))
         refused(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, manager, header(3, 1, 0, 4))
