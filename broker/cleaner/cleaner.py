@@ -90,6 +90,7 @@ class Cleaner:
         self._retry_at_ms: dict[TopicPartition, float] = {}
         self._unopened: deque[TopicPartition] = deque()
         self._slots: set[int] = set()
+        self._resting: set[Callable[[], None]] = set()
         self._stopped = False
         self._unsubscribe: Callable[[], None] = lambda: None
         self.stats = CleanerStats()
@@ -106,7 +107,7 @@ class Cleaner:
             self._stopped = True
             return
         self._unopened.extend(self._manager.partitions())
-        self._unsubscribe = self._config.on_change(lambda _config: self._fill_slots())
+        self._unsubscribe = self._config.on_change(lambda _config: self._settings_changed())
         self._fill_slots()
 
     def stop(self) -> None:
@@ -116,6 +117,11 @@ class Cleaner:
         for active in self._active.values():
             active.abort()
         self._runner.close()
+
+    def _settings_changed(self) -> None:
+        self._fill_slots()
+        for wake in tuple(self._resting):
+            wake()
 
     def _fill_slots(self) -> None:
         for slot in range(self.settings.threads):
@@ -140,13 +146,26 @@ class Cleaner:
                 cleaned = candidate is not None and await self._clean(*candidate)
                 await self._retention()
                 if not cleaned:
-                    await self._pause(self.settings.backoff_ms)
+                    await self._rest(self.settings.backoff_ms)
         finally:
             self._slots.discard(slot)
 
     def _pause(self, ms: float) -> Deferred[None]:
         done: Deferred[None] = Deferred()
         self._clock.call_later(ms, lambda: done.resolve(None))
+        return done
+
+    def _rest(self, ms: float) -> Deferred[None]:
+        """The back-off, which ends when settings change."""
+        done: Deferred[None] = Deferred()
+
+        def wake() -> None:
+            timer.cancel()
+            self._resting.discard(wake)
+            done.resolve(None)
+
+        timer = self._clock.call_later(ms, wake)
+        self._resting.add(wake)
         return done
 
     async def _retention(self) -> None:
