@@ -157,6 +157,11 @@ class Partition:
             producer_id, epoch, sequence, must_begin_at_zero=must_begin_at_zero, now_ms=self._clock.now_ms()
         )
 
+    def drop_verification(self, producer_id: int, guard: VerificationGuard) -> None:
+        """The coordinator says that it is not the transactional id's producer."""
+        if self._log is not None:
+            self._log.producers.drop_verification(producer_id, guard)
+
     def committed(self, offset: int) -> Deferred[None]:
         """Done when the high watermark has reached `offset`; fails with ApiError when it cannot."""
         done: Deferred[None] = Deferred()

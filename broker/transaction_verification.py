@@ -141,7 +141,7 @@ class TransactionVerifier:
             return resolved(verdicts)
         done: Deferred[Verdicts] = Deferred()
         coordinator.verify(transactional_id, producer_id, producer_epoch, list(guards), add=adds).add_callback(
-            partial(_told, done, verdicts, guards, support)
+            partial(_told, done, verdicts, guards, support, wanted, producer_id)
         )
         return done
 
@@ -151,6 +151,8 @@ def _told(
     verdicts: Verdicts,
     guards: dict[PartitionKey, VerificationGuard],
     support: Support,
+    wanted: Mapping[PartitionKey, tuple[Partition, int]],
+    producer_id: int,
     answer: Deferred[dict[PartitionKey, ErrorCode]],
 ) -> None:
     try:
@@ -162,6 +164,8 @@ def _told(
         return
     for key, guard in guards.items():
         code = _for_client(codes.get(key, ErrorCode.NONE), support)
+        if code is ErrorCode.INVALID_PRODUCER_ID_MAPPING:
+            wanted[key][0].drop_verification(producer_id, guard)
         verdicts[key] = guard if code is ErrorCode.NONE else ApiError(code)
     done.resolve(verdicts)
 

@@ -170,6 +170,13 @@ def test_refusals_of_the_coordinator(setup: Setup, version: int, told: ErrorCode
     assert setup.partition().log.log_end_offset == 0
 
 
+def test_made_up_producer_ids_take_no_memory(setup: Setup) -> None:
+    setup.answers = [ErrorCode.INVALID_PRODUCER_ID_MAPPING] * 50
+    for producer_id in range(50):
+        assert setup.codes((0, batch(producer_id=producer_id))) == [49]
+    assert setup.partition().log.producers._verifying == {}
+
+
 def test_some_partitions_refused(setup: Setup) -> None:
     setup.answers = [{("t", 0): OK, ("t", 1): ErrorCode.TRANSACTION_ABORTABLE}]
     assert setup.codes((0, batch()), (1, batch()), (5, batch())) == [0, 120, 3]
