@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from broker.txn.pattern import compile_pattern
+from broker.re2 import Pattern
 from broker.txn.state import ShardState
 from broker.txn.states import STATE_NAMES, STATES_BY_NAME
 from kwire.error_codes import ErrorCode
@@ -48,7 +48,7 @@ def list_transactions(
     matches = None
     if request.transactional_id_pattern:
         try:
-            matches = compile_pattern(request.transactional_id_pattern)
+            matches = Pattern(request.transactional_id_pattern).matches
         except ValueError:
             return ListTransactionsResponse(error_code=ErrorCode.INVALID_REGULAR_EXPRESSION)
     listed = []

@@ -29,7 +29,10 @@ _BATCHES_SINCE = 4
 async def add_partitions_to_txn(
     request: AddPartitionsToTxnRequest, ctx: RequestContext, transactions: TransactionCoordinator
 ) -> AddPartitionsToTxnResponse:
-    """All partitions of a transaction are added, or none: one that does not exist stops the others."""
+    """All partitions of a transaction are added, or none: one that does not exist stops the others.
+
+    UNSUPPORTED_VERSION for the whole: what brokers ask for needs transaction.version 1 or more.
+    """
     if ctx.api_version < _BATCHES_SINCE:
         topics = request.v3_and_below_topics
         codes = await _add(
@@ -59,6 +62,8 @@ async def add_partitions_to_txn(
             EPOCH_PER_TRANSACTION,
             verify_only=transaction.verify_only,
         )
+        if ErrorCode.UNSUPPORTED_VERSION in codes.values():
+            return AddPartitionsToTxnResponse(error_code=ErrorCode.UNSUPPORTED_VERSION)
         results.append(
             AddPartitionsToTxnResult(transactional_id=transaction.transactional_id, topic_results=_results(codes))
         )
