@@ -11,7 +11,6 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from attrs import Factory, define
 
 from kwire.error_codes import ErrorCode
-from log.verification import VerificationGuard
 
 RecordT = TypeVar("RecordT")
 
@@ -34,13 +33,13 @@ class Waiter(Protocol):
 class InTransaction:
     """The records belong to a producer's transaction, or are the marker that ends it: what the log is told with them.
 
-    guard: that the coordinator knows the transaction (log.verification); None for a marker.
+    guard: that the coordinator knows the transaction, opaque here (log.verification); None for a marker.
     transaction_version: for a marker, -1 otherwise.
     """
 
     producer_id: int
     producer_epoch: int
-    guard: VerificationGuard | None = None
+    guard: Any = None
     transaction_version: int = -1
 
 
