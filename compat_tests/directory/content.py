@@ -147,6 +147,7 @@ class Content:
             wire.ask("FindCoordinator", 3, key=group, key_type=0)
             sent = {"group_id": group} | fields | more
             eventually(lambda api=api, sent=sent: wire.ask(api, 1, **sent), lambda a: a.error_code == 0, api)
+        wire.wait_for_topic("__share_group_state", 1)
 
     # After the move
 

@@ -45,6 +45,7 @@ _KAFKA_ALSO_SAYS: Final = (
     re.compile(r"Broker \d+ sees an older epoch"),
     # A machine that is busy with other things.
     re.compile(r"Exceptionally slow controller event|controller event queue overloaded"),
+    re.compile(r"Auto topic creation failed for __\w+ with error 'TOPIC_ALREADY_EXISTS'"),
     # A topic that is deleted as soon as it is made.
     re.compile(r"AssignReplicasToDirsRequest from broker 1 references unknown topic"),
     # The gap in the sequence that the tests produce on purpose.
