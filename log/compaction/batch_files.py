@@ -94,8 +94,7 @@ class CleanedSegment:
         self._moved = moved
         self._buffer = bytearray()
         self._written = 0
-        self.remove()  # of a cleaning that was killed
-        self._segment = segment = Segment(
+        self._segment = Segment(
             storage,
             directory,
             base_offset,
@@ -106,8 +105,12 @@ class CleanedSegment:
             create=True,
             suffix=CLEANED,
         )
-        segment.file.opened()
-        segment.begin_rebuild()
+
+    def begin(self) -> None:
+        """Create the files, in the place of those of a cleaning that was killed. OSError."""
+        self.remove()
+        self._segment.file.opened()
+        self._segment.begin_rebuild()
 
     @property
     def size(self) -> int:

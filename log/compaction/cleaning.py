@@ -153,6 +153,7 @@ class _Cleaning:
         )
         transactions.keep_aborted = target.add_aborted
         try:
+            target.begin()
             for segment in group:
                 path = self._path(segment.base_offset, LOG)
                 file = self._storage.open(path, create=False)
