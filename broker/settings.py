@@ -94,6 +94,7 @@ def transaction_config(config: BrokerConfig) -> TransactionConfig:
         "transaction.abort.timed.out.transaction.cleanup.interval.ms",
         "transaction.remove.expired.transaction.cleanup.interval.ms",
         "request.timeout.ms",
+        "offsets.topic.num.partitions",
     )
     return TransactionConfig(
         **{name.replace(".", "_"): config.get_int(name) for name in names},

@@ -1,6 +1,7 @@
 """AddOffsetsToTxn  (KIP-98; Kafka: KafkaApis.handleAddOffsetsToTxnRequest)
 
-The group's partition of `__consumer_offsets` joins the transaction. v2 PRODUCER_FENCED.
+The group's partition of `__consumer_offsets` joins the transaction, also before there is that topic: producers find
+the group's coordinator, which makes it, only when they commit offsets. v2 PRODUCER_FENCED.
 """
 
 from __future__ import annotations
@@ -19,10 +20,8 @@ _FENCED_SINCE = 2
 async def add_offsets_to_txn(
     request: AddOffsetsToTxnRequest, ctx: RequestContext, transactions: TransactionCoordinator
 ) -> AddOffsetsToTxnResponse:
-    count = transactions.topics.partition_count(OFFSETS_TOPIC)
+    count = transactions.topics.partition_count(OFFSETS_TOPIC) or transactions.config.offsets_topic_num_partitions
     try:
-        if not count:
-            raise ApiError(ErrorCode.COORDINATOR_NOT_AVAILABLE)
         await transactions.add_partitions(
             request.transactional_id,
             request.producer_id,
