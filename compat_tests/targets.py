@@ -33,6 +33,8 @@ PROPERTIES = {
     "transaction.state.log.min.isr": "1",
     # Kafka looks for transactions past their time every 10 s.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "200",
+    # and for idle producers every ten minutes.
+    "producer.id.expiration.check.interval.ms": "100",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     # Kafka's default of 3 s is only a wait; kwire's default is 0.

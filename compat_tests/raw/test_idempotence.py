@@ -1,10 +1,12 @@
 """Producer ids: InitProducerId without a transactional id, sequences and epochs in Produce, DescribeProducers."""
 
+from collections.abc import Iterator
+
 import pytest
 from attrs import define
 
 from compat_tests.raw.batches import batch, headers
-from compat_tests.raw.wire import Wire
+from compat_tests.raw.wire import Wire, eventually
 
 
 @define
@@ -107,6 +109,100 @@ def test_sequence_wraps_within_a_batch(producer: Producer) -> None:
     assert producer.send(2**31 - 2, count=4) == (0, 0)
     assert producer.send(2) == (0, 4)
     assert producer.send(2**31 - 2, count=4) == (0, 0), "the wrapped batch is recognised when it comes again"
+
+
+@pytest.mark.parametrize("sequence", [2**31 - 3, 3, 1000])
+def test_wrong_sequence_after_the_wrap_is_out_of_order(producer: Producer, sequence: int) -> None:
+    assert producer.send(2**31 - 1) == (0, 0)
+    assert producer.send(0) == (0, 1)
+    assert producer.send(sequence) == (45, -1)
+    assert producer.send(1) == (0, 2)
+
+
+def test_last_five_batches_are_known_over_an_epoch_bump(producer: Producer) -> None:
+    """A new epoch starts with nothing: what was sent with the old one is fenced, also as a repetition."""
+    assert producer.send(0) == (0, 0)
+    assert producer.send(0, epoch=1) == (0, 1)
+    assert producer.send(0, epoch=0) == (47, -1)
+    assert producer.send(0, epoch=1) == (0, 1)
+    assert producer.wire.start_and_end(producer.topic) == (0, 2)
+
+
+def test_epoch_may_jump(producer: Producer) -> None:
+    assert producer.send(0, epoch=0) == (0, 0)
+    assert producer.send(0, epoch=32767) == (0, 1)
+    assert producer.send(1, epoch=32767) == (0, 2)
+
+
+def test_producer_id_without_epoch_may_have_any_sequence(producer: Producer) -> None:
+    assert producer.send(0, epoch=-1) == (0, 0)
+    assert producer.send(7, epoch=-1) == (0, 1)
+    assert producer.send(2, epoch=-1) == (0, 2)
+
+
+@pytest.mark.parametrize("epoch", [-2, -32768])
+def test_epoch_below_none_is_fenced(producer: Producer, epoch: int) -> None:
+    assert producer.send(0, epoch=epoch) == (47, -1)
+    assert producer.send(-1, epoch=epoch) == (87, -1)
+
+
+def test_sequences_are_the_partitions_own(wire: Wire, topic: str) -> None:
+    wire.create(topic, 2)
+    producer_id = wire.producer_id()
+    for partition in (0, 1):
+        for sequence in (0, 1):
+            data = batch(b"v", producer_id=producer_id, producer_epoch=0, base_sequence=sequence)
+            assert wire.produce(topic, data, partition=partition).base_offset == sequence
+
+
+def test_refused_batch_does_not_use_up_its_sequence(producer: Producer) -> None:
+    assert producer.send(0) == (0, 0)
+    broken = batch(b"1", producer_id=producer.id, producer_epoch=0, base_sequence=1, crc=7)
+    assert producer.wire.produce(producer.topic, broken).error_code == 2
+    assert producer.send(1) == (0, 1)
+
+
+def test_producer_is_known_after_its_records_were_deleted(producer: Producer) -> None:
+    assert producer.send(0, count=3) == (0, 0)
+    assert producer.wire.delete_records(producer.topic, 3).error_code == 0
+    assert producer.send(0, count=3) == (0, 0), "still recognised as sent before"
+    assert producer.send(4) == (45, -1)
+    assert producer.send(3) == (0, 3)
+
+
+def test_topic_made_anew_knows_no_producer(producer: Producer) -> None:
+    assert producer.send(0) == (0, 0)
+    wire, topic = producer.wire, producer.topic
+    assert wire.ask("DeleteTopics", 5, topic_names=[topic], timeout_ms=5000).responses[0].error_code == 0
+    eventually(lambda: wire.metadata(topic), lambda t: t.error_code == 3, "the deletion")
+    wire.create(topic)
+    assert producer.send(7) == (0, 0)
+
+
+@pytest.fixture
+def producers_expire(wire: Wire) -> Iterator[None]:
+    """producer.id.expiration.ms=1 while the test runs; the suite's brokers look every 0.1 s."""
+
+    def alter(operation: int, value: str | None) -> None:
+        configs = [{"name": "producer.id.expiration.ms", "config_operation": operation, "value": value}]
+        resources = [{"resource_type": 4, "resource_name": "", "configs": configs}]
+        assert wire.ask("IncrementalAlterConfigs", 1, resources=resources).responses[0].error_code == 0
+
+    alter(0, "1")
+    yield
+    alter(1, None)
+
+
+def test_expired_producer_may_go_on_anywhere(producers_expire: None, producer: Producer) -> None:
+    """Who is forgotten starts anew: any sequence is taken, and a repetition is not recognised."""
+    assert producer.send(0, count=3) == (0, 0)
+    topics = [{"name": producer.topic, "partition_indexes": [0]}]
+    eventually(
+        lambda: producer.wire.ask("DescribeProducers", 0, topics=topics).topics[0].partitions[0].active_producers,
+        lambda active: active == [],
+        "the producer's expiry",
+    )
+    assert producer.send(9) == (0, 3)
 
 
 def test_stored_batch_keeps_producer_fields(producer: Producer) -> None:

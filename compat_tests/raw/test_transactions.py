@@ -160,6 +160,17 @@ def test_init_of_one_id_by_two_producers_fences_the_first(
     second.commit()
 
 
+@pytest.mark.parametrize("version", range(1, 7))
+def test_find_the_coordinator_of_a_transactional_id(wire: Wire, topic: str, version: int) -> None:
+    for key in (topic, ""):
+        if version < 4:
+            found = wire.ask("FindCoordinator", version, key=key, key_type=1)
+        else:
+            (found,) = wire.ask("FindCoordinator", version, key_type=1, coordinator_keys=[key]).coordinators
+            assert found.key == key
+        assert (found.error_code, found.node_id, found.port) == (0, 1, wire.socket.getpeername()[1])
+
+
 # AddPartitionsToTxn
 
 
