@@ -489,22 +489,6 @@ def test_admin_cluster(admin: AdminClient, four: str) -> None:
 # What kwire does not have yet ends at once, by name
 
 
-@capability("transactions")
-def test_transactions(
-    endpoint: Endpoint, broker: Broker, fresh_name: Callable[[str], str], record_property: Callable[[str, object], None]
-) -> None:
-    there = expected("FindCoordinator for a transactional id", broker.kind) == "its coordinator"
-    client = producer(endpoint, transactional_id=fresh_name("transactional"))
-    started = time.monotonic()
-    if there:
-        client.init_transactions(20)
-    else:
-        with pytest.raises(KafkaException, match="TRANSACTIONAL_ID_AUTHORIZATION_FAILED"):
-            client.init_transactions(20)
-        assert time.monotonic() - started < 5, "at once, not after a timeout"
-        record_property("matrix", "refused by name")
-
-
 @capability("group: new protocol (KIP-848)")
 def test_new_protocol(
     endpoint: Endpoint,

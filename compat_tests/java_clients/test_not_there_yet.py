@@ -26,13 +26,6 @@ def works_or_is_refused(broker: Broker, action: Callable[[], object], *named: st
     assert caught.value.kind in named, caught.value
 
 
-@pytest.mark.capability("transactions: refused by name")
-def test_transactions(java_unchecked: Java, broker: Broker) -> None:
-    java = java_unchecked
-    producer = java.producer(transactional_id=java.fresh_name("transaction"))
-    works_or_is_refused(broker, producer.init_transactions, "TransactionalIdAuthorizationException")
-
-
 @pytest.mark.capability("new group protocol: refused by name")
 def test_consumer_group_protocol(java_unchecked: Java, broker: Broker) -> None:
     java = java_unchecked
