@@ -1,12 +1,14 @@
 """Transactions of Java clients: producers, read_committed consumers, what the Admin client and its tool see and do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from compat_tests.java_clients.clients import Java, Producer, eventually
 from compat_tests.java_clients.jvm import JavaError
+from compat_tests.raw.transactions import transaction_version
+from compat_tests.raw.wire import Wire
 
 pytestmark = pytest.mark.client("Java clients")
 
@@ -96,6 +98,32 @@ def test_empty_transactions(java: Java) -> None:
     producer.begin(topic, "v")
     producer.commit()
     assert read_all(java, topic) == ["v"]
+
+
+@pytest.fixture
+def classic(java: Java) -> Iterator[None]:
+    """transaction.version 1 while the test runs: clients then add partitions first and keep their epoch."""
+
+    def update(level: int, kind: int) -> None:
+        host, port = java.bootstrap.rsplit(":", 1)
+        feature = {"feature": "transaction.version", "max_version_level": level, "upgrade_type": kind}
+        with Wire((host, int(port))) as wire:
+            answer = wire.ask("UpdateFeatures", 2, timeout_ms=5000, feature_updates=[feature])
+            assert answer.error_code == 0, answer
+            eventually(lambda: transaction_version(wire), level)
+
+    update(1, 2)
+    yield
+    update(2, 1)
+
+
+@pytest.mark.capability("transactions")
+def test_classic_generation(java: Java, classic: None) -> None:
+    topic, name = java.create_topic(), java.fresh_name("txn")
+    producer = transactional(java, name)
+    assert producer.do("transactions", topic=topic, count=6, records=2, abort_every=3) == 8
+    assert read_all(java, topic) == [str(number) for number in range(8)]
+    assert java.admin("describe_transactions", ids=[name])[name]["epoch"] == 0
 
 
 @pytest.mark.capability("transactions: offsets")

@@ -219,6 +219,12 @@ def warm_up_transactions(wire: Wire) -> None:
     )
 
 
+def transaction_version(wire: Wire) -> int:
+    """The finalized level that ApiVersions tells, 0 when there is none."""
+    answer = wire.ask("ApiVersions", 4, client_software_name="raw", client_software_version="1")
+    return {f.name: int(f.max_version_level) for f in answer.finalized_features}.get("transaction.version", 0)
+
+
 def last_stable(wire: Wire, topic: str, partition: int = 0) -> int:
     """The end of what read_committed reads, by ListOffsets."""
     topics = [{"name": topic, "partitions": [{"partition_index": partition, "timestamp": -1}]}]
