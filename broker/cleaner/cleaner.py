@@ -114,7 +114,7 @@ class Cleaner:
         """No further cleaning; the workers are killed."""
         self._stopped = True
         self._unsubscribe()
-        for active in self._active.values():
+        for active in list(self._active.values()):
             active.abort()
         self._runner.close()
 
@@ -404,7 +404,7 @@ class Cleaner:
 
     def config_changed(self, topics: Collection[str]) -> None:
         """Settings changed: what is no longer compacted is left alone, what is now is looked at."""
-        for key, active in self._active.items():
+        for key, active in list(self._active.items()):
             if key[0] in topics and not self._config_for(key[0]).compact:
                 active.abort()
         compacted = {topic for topic in topics if self._config_for(topic).compact}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from broker.cleaner import protocol
 from broker.cleaner.runner import Message, Run, RunInThread, WorkerGoneError
-from log.compaction.job import CleaningJob, CleaningResult
+from log.compaction.job import CleaningError, CleaningJob, CleaningResult
 
 if TYPE_CHECKING:
     from broker.clock import Clock, Timer
@@ -71,9 +71,13 @@ class ProcessRun:
         except BrokenPipeError:
             line = b""
         if not line.endswith(b"\n"):
-            process.kill()
-            raise WorkerGoneError(f"the worker has ended with code {process.wait(_END_S)}")
-        message = protocol.decode_message(line)
+            end_worker(process)
+            raise WorkerGoneError(f"the worker has ended with code {process.returncode}")
+        try:
+            message = protocol.decode_message(line)
+        except (CleaningError, OSError):
+            self._owner.give_idle(self)
+            raise
         if isinstance(message, CleaningResult):
             self._owner.give_idle(self)
         return message

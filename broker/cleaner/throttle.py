@@ -6,6 +6,8 @@ from typing import Final
 
 # What is saved up by being slower may be spent at once only for this long.
 _WINDOW_MS: Final = 300.0
+# Less is not worth going to sleep for; it is not forgotten.
+_SHORTEST_MS: Final = 1.0
 
 
 class Throttle:
@@ -23,4 +25,5 @@ class Throttle:
         if self._bytes_per_ms <= 0:
             return _WINDOW_MS
         self._due_ms = max(self._due_ms, now_ms - _WINDOW_MS) + size_bytes / self._bytes_per_ms
-        return max(self._due_ms - now_ms, 0.0)
+        wait_ms = self._due_ms - now_ms
+        return wait_ms if wait_ms >= _SHORTEST_MS else 0.0
