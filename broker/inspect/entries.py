@@ -20,13 +20,13 @@ from broker.inspect.reading import Batch, Damage, OldMessage, ReadFile, walk
 from broker.inspect.record_kinds import decode_control, decode_record
 from broker.inspect.values import Plain, plain_bytes
 from kwire.errors import CorruptRecordsError
-from kwire.records import BatchHeader, Codec, Record, read_records
+from kwire.records import BatchHeader, Codec, read_records
 from kwire.records.batch import NO_SEQUENCE, increment_sequence
 from kwire.records.legacy import read_message_set
 from log.checkpoints import parse_lines
 from log.producer_entry import decode_snapshot
 
-EVERYTHING: Final = (0, sys.maxsize)
+EVERYTHING: Final = (-sys.maxsize - 1, sys.maxsize)
 
 
 @define(slots=True, frozen=True)
@@ -91,14 +91,14 @@ def _batches(file: DataFile, opened: ReadFile, options: DumpOptions) -> Iterator
             if low <= found.message.offset <= high:
                 yield _old_message(file, found)
                 if options.records:
-                    yield from _records(file, found.position, read_message_set(found.data), None, options)
+                    yield from _records(file, found, None, options)
         else:
             header = found.header
             if header.last_offset < low or header.base_offset > high:
                 continue
             yield batch_entry(file, found)
             if options.records:
-                yield from _records(file, found.position, read_records(found.data), header, options)
+                yield from _records(file, found, header, options)
 
 
 def batch_entry(file: DataFile, batch: Batch) -> Plain:
@@ -157,11 +157,11 @@ def _old_message(file: DataFile, found: OldMessage) -> Plain:
 
 
 def _records(
-    file: DataFile, position: int, records: Iterator[Record], header: BatchHeader | None, options: DumpOptions
+    file: DataFile, found: Batch | OldMessage, header: BatchHeader | None, options: DumpOptions
 ) -> Iterator[Plain]:
     low, high = options.offsets
     try:
-        for record in records:
+        for record in read_records(found.data) if header is not None else read_message_set(found.data):
             if not low <= record.offset <= high:
                 continue
             entry: Plain = {
@@ -187,7 +187,7 @@ def _records(
                 entry["headers"] = [[name, plain_bytes(value)] for name, value in record.headers]
             yield entry
     except CorruptRecordsError as error:
-        yield _damage(file, position, 0 if header is None else header.size, f"records of the batch: {error}")
+        yield _damage(file, found.position, len(found.data), f"records of the batch: {error}")
 
 
 # The other files

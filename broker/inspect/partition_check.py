@@ -7,6 +7,7 @@ producers' state, the leader epochs and the records' consumers (internal topics,
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -82,6 +83,10 @@ class PartitionCheck:
     """The offset the next batch must begin at; None behind damage."""
     _lowest: int = -1
     """No batch may begin below this offset."""
+    _limit: int = sys.maxsize
+    """Base offset of the next segment: no batch may reach it."""
+    _jumped_from: int | None = None
+    """`_lowest` before the last gap in this segment: the batch behind the gap may be what is wrong."""
     _aborted: list[AbortedTransaction] = field(factory=list)
     _damaged: bool = False
     _compacted: bool = False
@@ -107,6 +112,7 @@ class PartitionCheck:
         self._expected = self._lowest = first
         for number, file in enumerate(logs):
             last = number == len(logs) - 1
+            self._limit = sys.maxsize if last else logs[number + 1].offset
             self._begin_segment(file, named)
             try:
                 self._walk_segment(file, last=last)
@@ -195,6 +201,7 @@ class PartitionCheck:
                     finding.repair = "it stays so: a reader goes on behind the gap"
             self._expected = file.offset
         self._lowest = max(self._lowest, file.offset)
+        self._jumped_from = None
 
     def _gap(self, path: str, expected: int, found: int, position: int) -> Finding:
         unknown = self.facts.compact is None
@@ -208,6 +215,8 @@ class PartitionCheck:
         )
         if unknown:
             finding.severity = Severity.WARNING
+        else:
+            self._damaged = True
         return finding
 
     def _walk_segment(self, file: DataFile, *, last: bool) -> None:
@@ -266,7 +275,12 @@ class PartitionCheck:
         base, delta = header.base_offset, header.last_offset_delta
         now = self._now
         expected = self._expected
-        odd = base != expected or delta < 0 or base + delta - now.base_offset > MAX_RELATIVE_OFFSET
+        odd = (
+            base != expected
+            or delta < 0
+            or base + delta - now.base_offset > MAX_RELATIVE_OFFSET
+            or base + delta >= self._limit
+        )
         if odd and not self._offsets_fit(batch, path):
             self._after_damage()
             return
@@ -313,18 +327,37 @@ class PartitionCheck:
         header = batch.header
         base, last = header.base_offset, header.last_offset
         problem = None
-        if base < self._lowest:
+        stop_offset, stop_position = max(self._lowest, 0), batch.position
+        misplaced = base < self._lowest
+        if misplaced:
             problem = f"the batch {base}..{last} follows offset {self._lowest - 1}"
         elif last < base:
             problem = f"the batch at offset {base} ends at {last}"
         elif last - self._now.base_offset > MAX_RELATIVE_OFFSET:
             problem = f"the batch {base}..{last} is too far from the segment's base offset {self._now.base_offset}"
+        elif last >= self._limit:
+            problem = f"the batch {base}..{last} reaches into the next segment, which begins at {self._limit}"
+            # recovery takes it, and then nothing that follows
+            stop_offset, stop_position = last + 1, batch.position + header.size
         if problem is not None:
             finding = self._error("offset-order", path, problem, batch.position, base if base >= 0 else -1)
-            self._stop(finding, batch.position)
+            jumped_from, self._jumped_from = self._jumped_from, None
+            now = self._now
+            taken = stop_position > batch.position
+            before = (now.batches + taken, now.records + taken * header.record_count)
+            self.plan.stops.append(Stop(now, finding, stop_offset, stop_position, *before))
+            if misplaced and jumped_from is not None and base >= jumped_from:
+                # rather the batch before it has a wrong offset: go on from here
+                self._damaged = now.damaged = True
+                self._lowest = base
+                return True
+            now.batches += 1
+            now.records += header.record_count
             return False
-        if self._expected is not None and base > self._expected and not self._compacted:
-            self._gap(path, self._expected, base, batch.position).repair = "it stays so: readers go on behind the gap"
+        if self._expected is not None and base > self._expected:
+            self._jumped_from = self._lowest
+            if not self._compacted:
+                self._gap(path, self._expected, base, batch.position).repair = "it stays so: readers go on behind it"
         return True
 
     def _producer_batch(self, batch: Batch, path: str) -> None:
