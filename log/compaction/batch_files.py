@@ -17,6 +17,8 @@ Header = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int]
 """base_offset, length, leader_epoch, magic, crc, attributes, last_offset_delta, base_timestamp, max_timestamp,
 producer_id, producer_epoch, base_sequence, record_count."""
 _MAX_POSITION = 0x7FFFFFFF
+_SYNC_BYTES = 32 * 1024 * 1024
+"""Written between syncs: a gigabyte at once would hold up the syncs of others."""
 _CRC_START = CRC_POSITION + 4
 
 
@@ -94,6 +96,7 @@ class CleanedSegment:
         self._moved = moved
         self._buffer = bytearray()
         self._written = 0
+        self._unsynced = 0
         self._segment = Segment(
             storage,
             directory,
@@ -163,7 +166,11 @@ class CleanedSegment:
         self._moved(size)
         self._segment.file.opened().pwrite(self._buffer, self._written)
         self._written += size
+        self._unsynced += size
         self._buffer.clear()
+        if self._unsynced >= _SYNC_BYTES:
+            self._segment.file.opened().sync()
+            self._unsynced = 0
 
     def remove(self) -> None:
         """Unlink the files."""

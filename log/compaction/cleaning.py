@@ -73,14 +73,15 @@ class _Cleaning:
             raise CleaningError(
                 "offset map is too small to fit in even a single message: log.cleaner.dedupe.buffer.size must be larger"
             )
-        quick = DictOffsetMap(capacity, job.map_bytes)
+        expected = job.first_uncleanable_offset - job.first_dirty_offset
+        quick = DictOffsetMap(capacity, job.map_bytes, expected)
         try:
             self._fill(quick)
             return quick
         except MapMemoryError:
             del quick
         self._stats.map_bytes_read = self._stats.map_records_read = 0
-        small = CompactOffsetMap(capacity, job.map_bytes, job.first_uncleanable_offset - job.first_dirty_offset)
+        small = CompactOffsetMap(capacity, job.map_bytes, expected)
         self._fill(small)
         return small
 

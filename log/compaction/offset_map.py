@@ -62,14 +62,20 @@ def capacity_of(map_bytes: int, load_factor: float) -> int:
 
 
 class DictOffsetMap:
-    """The quick one: a dict of the keys themselves. ``put`` raises ``MapMemoryError`` beyond ``max_bytes``."""
+    """The quick one: a dict of the keys themselves.
 
-    __slots__ = ("_key_bytes", "_known", "_max_bytes", "capacity", "latest_offset")
+    ``put`` raises ``MapMemoryError`` beyond ``max_bytes``, and at a quarter of that if it will come to twice as much
+    should ``expected`` records bring as many new keys as those so far: then the time is better not spent.
+    """
 
-    def __init__(self, capacity: int, max_bytes: int) -> None:
+    __slots__ = ("_expected", "_key_bytes", "_known", "_max_bytes", "_seen", "capacity", "latest_offset")
+
+    def __init__(self, capacity: int, max_bytes: int, expected: int = 0) -> None:
         self.capacity = capacity
         self.latest_offset = -1
         self._max_bytes = max_bytes
+        self._expected = expected
+        self._seen = 0
         self._known: dict[bytes | None, int] = {}
         self._key_bytes = 0
 
@@ -85,10 +91,13 @@ class DictOffsetMap:
             return self._put_some(keys, offsets)
         known.update(zip(keys, offsets, strict=True))
         self.latest_offset = offsets[-1]
+        self._seen += len(keys)
         added = len(known) - before
         if added:
             self._key_bytes += max(map(len, keys)) * added  # never too little
-            if self.bytes_used > self._max_bytes:
+            used = self.bytes_used
+            most = self._max_bytes
+            if used > most or (4 * used > most and used * self._expected > 2 * most * self._seen):
                 raise MapMemoryError
         return True
 
@@ -113,6 +122,7 @@ class DictOffsetMap:
             return self.put((key,), (offset,))
         known[key] = offset
         self.latest_offset = offset
+        self._seen += 1
         return True
 
     def latest_of(self, key: bytes) -> int:

@@ -82,6 +82,11 @@ def test_the_bound_of_memory_holds() -> None:
         for number in range(10_000):
             small.put_one(b"%d" % number, number)
     assert number < 1000
+    early = DictOffsetMap(1 << 30, 100_000, 10_000)
+    with contextlib.suppress(MapMemoryError):
+        for number in range(10_000):
+            early.put_one(b"%d" % number, number)
+    assert early.bytes_used < 30_000
     assert CompactOffsetMap(1000, 100_000, 1 << 60).bytes_used <= 100_000
     assert CompactOffsetMap(1000, 1 << 40, 10).bytes_used < 1000
 
