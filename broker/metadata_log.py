@@ -11,8 +11,10 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from broker.controller.decisions.features import METADATA_VERSION
 from broker.controller.decoding import RecordDecoder, batch_values
-from broker.controller.records import Record, version_of
+from broker.controller.record_levels import LATEST_LEVEL
+from broker.controller.records import FeatureLevelRecord, Record, version_of
 from broker.deferred import Deferred
 from broker.metadata_snapshots import (
     DamagedSnapshotError,
@@ -85,6 +87,7 @@ class MetadataLogFile:
             raise DamagedMetadataError(str(error)) from None
         self._epoch = max(self.quorum_state.leader_epoch if self.quorum_state else 0, log.leader_epoch, 0)
         self._last_timestamp_ms = 0
+        self._level = LATEST_LEVEL
 
     @property
     def end_offset(self) -> int:
@@ -122,7 +125,9 @@ class MetadataLogFile:
             start = snapshot.snapshot_id.offset
             self._begin_from(snapshot)
             for value in snapshot.values():
-                yield start - 1, decode(value)
+                record = decode(value)
+                self._follow_level(record)
+                yield start - 1, record
             del snapshot
         for data in read_log(self._log, start):
             self.bytes_since_snapshot += len(data)
@@ -133,7 +138,9 @@ class MetadataLogFile:
                     continue
                 for offset, value in batch_values(data, header):
                     if offset >= start:
-                        yield offset, decode(value)
+                        record = decode(value)
+                        self._follow_level(record)
+                        yield offset, record
 
     def _newest_sound_snapshot(self) -> Snapshot | None:
         found: Snapshot | None = None
@@ -198,9 +205,11 @@ class MetadataLogFile:
         return self._epoch
 
     def append(self, records: Sequence[Record], now_ms: int) -> int:
+        for record in records:
+            self._follow_level(record)
         batch = RecordBatchBuilder(partition_leader_epoch=self._epoch)
         for record in records:
-            batch.append(None, encode_metadata_record(record, version_of(record)), timestamp=now_ms)
+            batch.append(None, encode_metadata_record(record, version_of(record, self._level)), timestamp=now_ms)
         self._append(batch.build(), now_ms)
         return self._log.log_end_offset
 
@@ -212,6 +221,10 @@ class MetadataLogFile:
         self._last_timestamp_ms = max(self._last_timestamp_ms, now_ms)
         self.bytes_since_snapshot += len(batch)
         self.on_append()
+
+    def _follow_level(self, record: Record) -> None:
+        if type(record) is FeatureLevelRecord and record.name == METADATA_VERSION:
+            self._level = record.feature_level
 
     # -- what snapshots make superfluous
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from broker.controller.decisions.features import METADATA_VERSION
 from broker.controller.ports import RESOURCE_BROKER
+from broker.controller.record_levels import LATEST_LEVEL, at_level
 from broker.controller.records import (
     BeginTransactionRecord,
     ConfigRecord,
@@ -46,7 +47,7 @@ def bootstrap_records(settings: ControllerSettings, first_records: Sequence[Reco
             )
         )
     records.append(EndTransactionRecord())
-    return records
+    return at_level(records, levels.get(METADATA_VERSION, LATEST_LEVEL))
 
 
 def register_controller(settings: ControllerSettings, incarnation_id: bytes) -> RegisterControllerRecord:

@@ -14,12 +14,13 @@ from broker.controller.decisions import brokers, configs, features, partitions, 
 from broker.controller.decisions.brokers import Registration
 from broker.controller.decisions.configs import AlterOp
 from broker.controller.decisions.decision import Decision
-from broker.controller.decisions.features import FeatureUpdate
+from broker.controller.decisions.features import METADATA_VERSION, FeatureUpdate
 from broker.controller.decisions.partitions import OngoingReassignment, PartitionResult, Reassignment
 from broker.controller.decisions.topics import CreatedTopic, MorePartitions, NewTopic, TopicDefaults, TopicTools
 from broker.controller.image import ClusterImage, ImageChange
 from broker.controller.placement import Below
 from broker.controller.ports import ConfigResource, ConfigRules, MetadataLog, UuidSource
+from broker.controller.record_levels import LATEST_LEVEL, at_level
 from broker.controller.records import AbortTransactionRecord, Record
 from broker.controller.replay import Replayer
 from broker.controller.settings import ControllerSettings
@@ -282,6 +283,11 @@ class Controller:
         """Append as one batch, replay, tell those who follow. Returns the offset after it."""
         if self._failure is not None:
             raise self._failure
+        level = self.image.features.get(METADATA_VERSION, LATEST_LEVEL)
+        if level < LATEST_LEVEL:
+            records = at_level(records, level)
+            if not records:
+                return self._log.end_offset
         try:
             end = self._log.append(records, self._now_ms())
         except OSError as error:

@@ -7,11 +7,12 @@ quotas, producer ids, ACLs, SCRAM credentials, delegation tokens.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from broker.controller.decisions.features import METADATA_VERSION
 from broker.controller.model import BrokerImage, ControllerImage, ImageContents, PartitionImage
+from broker.controller.record_levels import LATEST_LEVEL, at_level
 from broker.controller.records import (
     BrokerEndpoint,
     BrokerFeature,
@@ -39,46 +40,47 @@ _MOST_KINDS: Final = 4096
 
 
 def image_records(contents: ImageContents) -> Iterator[bytes]:
-    """The values of the records, as they stand in the metadata log."""
+    """The values of the records, as they stand in the metadata log at the image's metadata.version."""
+    level = contents.features.get(METADATA_VERSION, LATEST_LEVEL)
+
+    def encoded(*records: Record) -> Iterator[bytes]:
+        for record in at_level(records, level):
+            yield encode_metadata_record(record, version_of(record, level))
+
     features = dict(contents.features)
     first = features.pop(METADATA_VERSION, None)
     if first is not None:
-        yield _encoded(FeatureLevelRecord(name=METADATA_VERSION, feature_level=first))
-    for name, level in features.items():
-        yield _encoded(FeatureLevelRecord(name=name, feature_level=level))
+        yield from encoded(FeatureLevelRecord(name=METADATA_VERSION, feature_level=first))
+    for name, finalized in features.items():
+        yield from encoded(FeatureLevelRecord(name=name, feature_level=finalized))
     for broker in contents.brokers:
-        yield _encoded(_broker_record(broker))
+        yield from encoded(_broker_record(broker))
     for controller in contents.controllers:
-        yield _encoded(_controller_record(controller))
-    encode = _PartitionEncoder()
+        yield from encoded(_controller_record(controller))
+    encode = _PartitionEncoder(encoded)
     for name, topic_id, partitions in contents.topics:
-        yield _encoded(TopicRecord(name=name, topic_id=topic_id))
+        yield from encoded(TopicRecord(name=name, topic_id=topic_id))
         for index, partition in enumerate(partitions):
             yield encode(partition, topic_id, index)
     for resource, configs in contents.configs:
         for key, value in configs.items():
-            yield _encoded(
+            yield from encoded(
                 ConfigRecord(resource_type=resource.type, resource_name=resource.name, name=key, value=value)
             )
     quotas = sum(type(record) is ClientQuotaRecord for record in contents.kept)
-    for record in contents.kept[:quotas]:
-        yield _encoded(record)
+    yield from encoded(*contents.kept[:quotas])
     if contents.next_producer_id is not None:
-        yield _encoded(ProducerIdsRecord(broker_id=-1, broker_epoch=-1, next_producer_id=contents.next_producer_id))
-    for record in contents.kept[quotas:]:
-        yield _encoded(record)
-
-
-def _encoded(record: Record) -> bytes:
-    return encode_metadata_record(record, version_of(record))
+        yield from encoded(ProducerIdsRecord(broker_id=-1, broker_epoch=-1, next_producer_id=contents.next_producer_id))
+    yield from encoded(*contents.kept[quotas:])
 
 
 class _PartitionEncoder:
     """Partitions by the ten thousand say the same but for index and topic: the rest is encoded once."""
 
-    __slots__ = ("_kinds",)
+    __slots__ = ("_encoded", "_kinds")
 
-    def __init__(self) -> None:
+    def __init__(self, encoded: Callable[[Record], Iterator[bytes]]) -> None:
+        self._encoded = encoded
         self._kinds: dict[tuple[object, ...], tuple[bytes, bytes]] = {}
 
     def __call__(self, partition: PartitionImage, topic_id: bytes, index: int) -> bytes:
@@ -87,7 +89,7 @@ class _PartitionEncoder:
         if known is None:
             if len(self._kinds) >= _MOST_KINDS:
                 self._kinds.clear()
-            data = _encoded(_partition_record(partition))
+            (data,) = self._encoded(_partition_record(partition))
             known = self._kinds[kind] = (data[:_FRAME_BYTES], data[_REST:])
         return known[0] + _WHICH.pack(index, topic_id) + known[1]
 

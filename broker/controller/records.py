@@ -76,14 +76,19 @@ __all__ = [
 
 Record: TypeAlias = Struct
 
-# At metadata.version 30 (4.3-IV0); what is not named here is written in version 0.
+# The versions of metadata.version 30 (4.3-IV0), each with the level from which on it is written (`MetadataVersion`);
+# below the first, and of what is not named here, it is version 0.
 _VERSIONS: Final = MappingProxyType(
-    {PartitionRecord: 2, PartitionChangeRecord: 2, RegisterBrokerRecord: 4, AccessControlEntryRecord: 0}
+    {
+        PartitionRecord: ((23, 2), (17, 1)),
+        PartitionChangeRecord: ((23, 2), (17, 1)),
+        RegisterBrokerRecord: ((30, 4), (17, 3), (8, 2), (0, 1)),
+    }
 )
 
 
-def version_of(record: Record) -> int:
-    """The version to write `record` in.
+def version_of(record: Record, level: int = 30) -> int:
+    """The version to write `record` in at that metadata.version.
 
     A change of a broker's registration is written in the lowest version that can say it, as Kafka does.
     """
@@ -93,4 +98,7 @@ def version_of(record: Record) -> int:
         if record.log_dirs:
             return 2
         return 1 if record.in_controlled_shutdown else 0
-    return _VERSIONS.get(type(record), 0)
+    for first_level, version in _VERSIONS.get(type(record), ()):
+        if level >= first_level:
+            return version
+    return 0

@@ -43,6 +43,9 @@ _KAFKA_ALSO_SAYS: Final = (
     re.compile(r"The client connection to node \d+ was lost|Connection to node \S+ .* could not be established"),
     re.compile(r"Unable to send a heartbeat because|Unable to register"),
     re.compile(r"Broker \d+ sees an older epoch"),
+    # After a kill -9 leadership changes twice while the coordinators load.
+    re.compile(r"Failed to load metadata from \S+ with epoch \d+ due to Stopped loading records"),
+    re.compile(r"Exception while getting share coordinator"),
     # A machine that is busy with other things.
     re.compile(r"Exceptionally slow controller event|controller event queue overloaded"),
     re.compile(r"Auto topic creation failed for __\w+ with error 'TOPIC_ALREADY_EXISTS'"),

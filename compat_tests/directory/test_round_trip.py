@@ -41,6 +41,7 @@ class Journey:
         self.content = Content()
         self.wire: Wire | None = None
         self.last: Census | None = None
+        self.was_killed = False
 
     def leg(self, kind: Kind, *, killed: bool, write: bool = True) -> None:
         """Start, compare with what was before, go on where clients stopped, write more, stop or kill."""
@@ -48,7 +49,7 @@ class Journey:
         wire = self.wire = node.start(kind)
         if self.last is not None:
             _wait_for_groups(wire)
-            found = differences(self.last, take(wire, GROUPS))
+            found = differences(self.last, take(wire, GROUPS), killed=self.was_killed)
             found = [each for each in found if TIMEOUTS not in each]
             assert not found, f"after the move to {kind}:\n" + "\n".join(found)
             self.content.carry_on(wire)
@@ -60,6 +61,7 @@ class Journey:
         complaints = node.complaints()
         assert not complaints, f"{kind} complains:\n" + "\n".join(complaints)
         wire.close()
+        self.was_killed = killed
         if killed:
             node.kill()
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from broker.controller.records import (
     AccessControlEntryRecord,
     ClientQuotaRecord,
     DelegationTokenRecord,
+    FeatureLevelRecord,
     ProducerIdsRecord,
     Record,
     RemoveAccessControlEntryRecord,
@@ -70,7 +71,14 @@ def here_and_now(fn: Callable[[], None]) -> Deferred[None]:
 class World:
     """A controller over a real directory, its clock moved by hand; `restart` opens the directory again."""
 
-    def __init__(self, directory: Path, generate: SnapshotSettings = NEVER, segment_bytes: int = 2**30) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        generate: SnapshotSettings = NEVER,
+        segment_bytes: int = 2**30,
+        first_records: Sequence[Record] = (),
+    ) -> None:
+        self.first_records = first_records
         self.storage = RealStorage()
         self.directory = directory / "__cluster_metadata-0"
         self.generate = generate
@@ -108,7 +116,7 @@ class World:
         )
         self.controller.load()
         self.loaded = self.controller.image.contents()
-        self.controller.become_leader()
+        self.controller.become_leader(self.first_records)
         before = self.controller.image.brokers.get(1)
         self.controller.register_broker(registration(1, previous_epoch=before.epoch if before else -1))
         self.generator = SnapshotGenerator(
@@ -564,3 +572,37 @@ def test_bootstrap_records_are_read_as_they_were_written(tmp_path: Path) -> None
 def test_a_snapshot_that_is_not_there_is_said_to_be_damaged(tmp_path: Path) -> None:
     with pytest.raises(DamagedSnapshotError, match="is not there"):
         SnapshotFiles(RealStorage(), str(tmp_path)).read(SnapshotId(3, 1))
+
+
+# Directories of an older metadata.version
+
+
+@pytest.mark.parametrize("level", [7, 14, 16, 20, 24, 29])
+def test_an_older_level_gets_the_records_that_it_knows(tmp_path: Path, level: int) -> None:
+    """What is written, live and in snapshots, is what MetadataVersion of Kafka 4.3 says for that level."""
+    write_bootstrap(
+        RealStorage(), str(tmp_path), [FeatureLevelRecord(name="metadata.version", feature_level=level)], NOW_MS
+    )
+    world = World(tmp_path, first_records=read_bootstrap(RealStorage(), str(tmp_path)))
+    world.create("a")
+    world.configure("a", "5")
+    data = world.log.read(0, 2**20, up_to=world.log.log_end_offset).file_range.read()  # type: ignore[union-attr]
+    values = [
+        record.value
+        for header in iter_batches(data)
+        if not header.is_control
+        for record in read_records(data, header.position)
+    ]
+    values += list(image_records(world.controller.image.contents()))
+    versions = {}
+    for value in values:
+        record, version = decode_metadata_record(value)  # type: ignore[arg-type]
+        versions[type(record).__name__] = version
+    assert versions["PartitionRecord"] == (2 if level >= 23 else 1 if level >= 17 else 0)
+    assert versions["RegisterBrokerRecord"] == (3 if level >= 17 else 2 if level >= 8 else 1)
+    assert ("RegisterControllerRecord" in versions) == (level >= 15)
+    assert ("BeginTransactionRecord" in versions) == (level >= 13)
+    assert versions.get("BrokerRegistrationChangeRecord", 0) < 3
+    world.restart()
+    assert world.controller.image.features["metadata.version"] == level
+    assert [len(topic.partitions) for topic in world.controller.image.topics()] == [3]
