@@ -232,6 +232,30 @@ def test_segments_are_grouped_by_size() -> None:
     assert [group.sources for group in log.result.groups] == [(0, 1), (2, 3), (4,)]
 
 
+def test_what_the_map_did_not_reach_is_kept_whatever_it_is() -> None:
+    first = batch(0, [(b"%d" % number, b"v") for number in range(4)])
+    reached = batch(4, [(None, b"1")])
+    beyond = batch(5, [(b"0", None), (None, None)], horizon=NOW - 1)
+    singles = [batch(7, [(b"5", None)], horizon=NOW - 1), batch(8, [(None, b"1")])]
+    log = Log([first, reached, beyond, *singles])
+    assert log.offsets(map_bytes=24 * 5, map_load_factor=0.8) == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert log.result.end_offset == 5, "records without a key take no room"
+
+
+def test_an_earlier_abort_does_not_hide_a_commit() -> None:
+    """The dirty part begins within a segment, behind an aborted transaction of the same producer. (Kafka's cleaner
+    takes the commit for aborted, keeps the value at 2, and the deleted key is back once its tombstone has gone.)"""
+    segment = [
+        marker(1, ControlType.ABORT),
+        batch(2, [(A, b"old")]),
+        batch(3, [(A, None)], producer_id=5, sequence=1, transactional=True),
+        marker(4, ControlType.COMMIT),
+    ]
+    log = Log(segment, [batch(5, [(B, b"1")])])
+    aborted = (AbortedTransaction(5, 0, 1, 2),)
+    assert log.offsets(first_dirty_offset=3, aborted_transactions=aborted) == [1, 3, 4, 5]
+
+
 @pytest.mark.parametrize("position", [17, 30, 57, 64, 75])
 def test_a_damaged_batch_is_not_touched(position: int) -> None:
     data = batch(0, [(A, b"1"), (B, b"1")])
