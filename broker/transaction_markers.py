@@ -91,6 +91,10 @@ class TransactionMarkers:
             written.add_callback(partial(told, key))
         return done
 
+    def has(self, key: PartitionKey) -> bool:
+        """Whether a marker could be written there."""
+        return self._find(*key) is not None
+
     def _find(self, topic: str, index: int) -> Partition | None:
         """A partition that is led here and whose log is in order."""
         try:

@@ -189,6 +189,8 @@ class ProducerStateManager:
         (Kafka: ProducerAppendInfo, UnifiedLog.analyzeAndValidateProducerState)
         """
         entry = self._producers.get(header.producer_id)
+        if entry is None and header.producer_epoch < NO_PRODUCER_EPOCH and origin is not AppendOrigin.REPLICATION:
+            raise _old_epoch(ProducerEntry(header.producer_id), header.producer_epoch)
         if header.is_control:
             if header.record_count == 0:
                 return ProducerUpdate(header, None, is_empty_control=True)  # the cleaner removed its transaction
@@ -198,8 +200,6 @@ class ProducerStateManager:
                 self._check_coordinator_epoch(entry, marker, header, origin)
             return ProducerUpdate(header, marker)
         if entry is None:
-            if header.producer_epoch < NO_PRODUCER_EPOCH and origin is not AppendOrigin.REPLICATION:
-                raise _old_epoch(ProducerEntry(header.producer_id), header.producer_epoch)
             if header.is_transactional:
                 self._check_guard(header, guard)
             if self._verifying and origin is AppendOrigin.CLIENT:

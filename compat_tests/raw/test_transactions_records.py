@@ -351,6 +351,33 @@ def test_marker_v2_of_transaction_version_2_needs_a_raised_epoch(new: Txn, exist
     assert last_stable(new.wire, existing) == 2
 
 
+@pytest.mark.parametrize(("producer_id", "epoch"), [(-1, 0), (5000, -1)])
+def test_marker_of_no_producer_fails_the_whole_request(wire: Wire, existing: str, producer_id: int, epoch: int) -> None:
+    """What comes before it is written all the same."""
+    topics = [{"name": existing, "partition_indexes": [0]}]
+    fine = {"producer_id": 6000, "producer_epoch": 0, "topics": [{"name": existing, "partition_indexes": [1]}]}
+    broken = {"producer_id": producer_id, "producer_epoch": epoch, "topics": topics}
+    answer = wire.ask("WriteTxnMarkers", 1, markers=[fine, broken])
+    errors = {m.producer_id: [p.error_code for t in m.topics for p in t.partitions] for m in answer.markers}
+    assert errors == {6000: [-1], producer_id: [-1]}
+    assert (wire.start_and_end(existing, 0), wire.start_and_end(existing, 1)) == ((0, 0), (0, 1))
+    nowhere = broken | {"topics": [{"name": f"{existing}-missing", "partition_indexes": [0]}]}
+    (answer,) = wire.ask("WriteTxnMarkers", 1, markers=[nowhere]).markers
+    assert answer.topics[0].partitions[0].error_code == 3
+
+
+def test_marker_of_an_epoch_below_none(wire: Wire, existing: str) -> None:
+    assert write_marker(wire, existing, 5000, -2, committed=True)[0] == 47
+
+
+def test_markers_without_partitions_are_left_out(wire: Wire, existing: str) -> None:
+    empty = {"producer_id": 5000, "producer_epoch": 0, "topics": []}
+    fine = {"producer_id": 6000, "producer_epoch": 0, "topics": [{"name": existing, "partition_indexes": [1]}]}
+    assert wire.ask("WriteTxnMarkers", 1, markers=[]).markers == []
+    assert wire.ask("WriteTxnMarkers", 1, markers=[empty]).markers == []
+    assert [m.producer_id for m in wire.ask("WriteTxnMarkers", 1, markers=[empty, fine]).markers] == [6000]
+
+
 def test_marker_of_a_coordinator_that_was_replaced(wire: Wire, existing: str) -> None:
     producer_id = wire.producer_id()
     assert write_marker(wire, existing, producer_id, 0, committed=False, coordinator=7)[0] == 0
