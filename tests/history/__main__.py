@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--quiet-world", action="store_true", help="without faults")
     parser.add_argument("--no-transactions", action="store_true")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.CRITICAL)
+    logging.basicConfig(handlers=[logging.NullHandler()], level=logging.ERROR)
     failed = 0
     for seed in range(options.seed, options.seed + options.count):
         shape = Shape(

@@ -52,6 +52,12 @@ def broker_errors(history: History) -> Iterator[Anomaly]:
         yield Anomaly("broker error", "the log", "no unexpected error", error)
 
 
+def unreadable(history: History) -> Iterator[Anomaly]:
+    """What is answered to a fetch are records."""
+    for what in history.unreadable:
+        yield Anomaly("unreadable", "an answer", "whole and sound record batches", what)
+
+
 def unfinished(history: History) -> Iterator[Anomaly]:
     """Once everything works again, everything comes to an end."""
     for what in history.unfinished:
@@ -62,7 +68,7 @@ def unfinished(history: History) -> Iterator[Anomaly]:
 def check(history: History, *, per_check: int = _PER_CHECK) -> list[Anomaly]:
     """What is wrong, of each check the first few."""
     found: list[Anomaly] = []
-    for run in (*CHECKS, broker_errors, unfinished):
+    for run in (*CHECKS, broker_errors, unreadable, unfinished):
         for count, anomaly in enumerate(run(history), 1):
             found.append(anomaly)
             if count == per_check:

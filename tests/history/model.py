@@ -186,6 +186,8 @@ class History:
     faults: list[Fault] = field(factory=list)
     final: dict[Place, FinalLog] = field(factory=dict)
     broker_errors: list[str] = field(factory=list)
+    unreadable: list[str] = field(factory=list)
+    """Answers whose records no client can read."""
     transforms: set[str] = field(factory=set)
     """Groups of consume-transform-produce loops; an output's value is `input>group@transaction`."""
     unfinished: list[str] = field(factory=list)

@@ -23,8 +23,13 @@ Act = Callable[[], Awaitable[None]]
 class Nemesis:
     """One fault after the other, with quiet in between, until the world stops; then `heal`."""
 
-    def __init__(self, world: World, broker: SimulatedBroker, network: Network, *, synced: bool) -> None:
-        """synced: what is acknowledged was fsynced, so the machine may lose power and syncs may fail."""
+    def __init__(
+        self, world: World, broker: SimulatedBroker, network: Network, *, synced: bool, only: frozenset[str]
+    ) -> None:
+        """synced: what is acknowledged was fsynced, so the machine may lose power and syncs may fail.
+
+        only: the names of the faults to do; empty: all.
+        """
         self._world = world
         self._broker = broker
         self._network = network
@@ -43,7 +48,7 @@ class Nemesis:
         ]
         if synced:
             acts += [(6, self._power_loss), (3, self._failing_syncs)]
-        self._acts = [act for weight, act in acts for _ in range(weight)]
+        self._acts = [act for weight, act in acts for _ in range(weight) if not only or act.__name__.strip("_") in only]
 
     async def run(self) -> None:
         while not self._world.stopping:

@@ -26,7 +26,7 @@ class SimulatedBroker:
     incarnation: grows with each death; what belongs to an older one is dead.
     """
 
-    def __init__(self, simulation: Simulation, settings: dict[str, str], mutate: Callable[[Cluster], None]) -> None:
+    def __init__(self, simulation: Simulation, settings: dict[str, str]) -> None:
         self.simulation = simulation
         self.settings = settings
         self.storage = FaultStorage()
@@ -38,7 +38,6 @@ class SimulatedBroker:
         self.wall_ms = 0
         self.starts = 0
         self.fail: Callable[[str, str], OSError | None] | None = None
-        self._mutate = mutate
         self._random = Random(simulation.random.getrandbits(64))
 
     @property
@@ -68,7 +67,6 @@ class SimulatedBroker:
         try:
             cluster.open()
             cluster.register([Endpoint("PLAINTEXT", "PLAINTEXT", "127.0.0.1", 9092, None)])
-            self._mutate(cluster)
             cluster.start()
         except (StartError, ApiError, OSError):
             self._leave(storage.after_kill())

@@ -43,19 +43,24 @@ def committed_offsets(history: History) -> Iterator[Anomaly]:
     changes = _changes(history)
     refused = _refused(history)
     broken: set[Register] = set()
-    for read in history.of(OffsetRead):
+    for read in sorted(history.of(OffsetRead), key=lambda read: read.answered or 0):
         register = (read.group, read.place)
         if not read.acknowledged or read.answered is None or register in broken:
             continue
         candidates = [change for change in changes[register] if change.start < read.answered]
         latest = max((change for change in candidates if change.sure and change.end < read.invoked), key=_start)
-        if any(change.offset == read.offset and change.end >= latest.start for change in candidates):
+        matching = [change for change in candidates if change.offset == read.offset]
+        if any(change.end >= latest.start for change in matching):
+            if len(matching) == 1:
+                # Whether it was answered or not: it has taken effect by now.
+                matching[0].sure = True
+                matching[0].end = min(matching[0].end, read.answered)
             continue
         broken.add(register)
         dirty = [write for write in refused[register] if write.offset == read.offset and write.invoked < read.answered]
         if dirty:
             check, expected = "dirty offset", "no offset of a commit that was refused or aborted"
-        elif any(change.offset == read.offset for change in candidates):
+        elif matching:
             check, expected = "stale offset", f"offset {latest.offset}, committed before, or a later one"
         else:
             check, expected = "stale offset", f"offset {latest.offset}, or another that was committed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kwire.error_codes import ErrorCode
+from kwire.errors import KwireError
 from kwire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from kwire.records import BatchHeader, ControlType, decode_control_type, iter_batches, read_records
 from tests.history.clients.base import Client, World
@@ -82,7 +83,12 @@ class Reader(Client):
         if data.error_code != 0:
             self.history.finish(poll, Outcome.FAILED, ErrorCode(data.error_code).name)
             return []
-        entries, poll.position = read_answer(data, poll.offset, committed_only=self.committed_only)
+        try:
+            entries, poll.position = read_answer(data, poll.offset, committed_only=self.committed_only)
+        except (KwireError, UnicodeDecodeError) as error:
+            self.history.finish(poll, Outcome.FAILED, "unreadable")
+            self.history.unreadable.append(f"{poll.place[0]}-{poll.place[1]} from offset {poll.offset}: {error}")
+            return []
         poll.seen = [
             Seen(entry.offset, entry.value, entry.producer_id, entry.epoch, entry.transactional)
             for entry in entries
