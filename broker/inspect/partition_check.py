@@ -126,7 +126,8 @@ class PartitionCheck:
         self._snapshots.finish(
             self._producers, end, self._state_known(), compacted=self._compacted, live=self.facts.live
         )
-        check_epochs(self.directory, self._epochs, max(self.facts.log_start_offset, first), end, self._note)
+        start = max(self.facts.log_start_offset, first)
+        check_epochs(self.directory, self._epochs, start, end, self._note)
         check_leftovers(self.directory, files, self._note)
         self.plan.tell()
         for finding in self._findings:

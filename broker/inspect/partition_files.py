@@ -58,9 +58,12 @@ class EpochRuns:
 
 
 def check_epochs(directory: str, found: EpochRuns, start: int, end: int, note: Note) -> None:
-    """`leader-epoch-checkpoint` beside the batches from offset `start` on."""
+    """`leader-epoch-checkpoint` beside the batches from offset `start` on.
+
+    The first entry may begin later: DeleteRecords moves it at once, and the checkpoint of log starts a minute later, so
+    after a kill in between the deleted records are back and their epoch is not.
+    """
     path = f"{directory}/{LEADER_EPOCHS}"
-    runs = [run for run in found.runs if run[2] >= start]
 
     def tell(what: str, offset: int = -1, severity: Severity = Severity.ERROR) -> None:
         note(Finding("leader-epochs", severity, path, what, "", -1, offset), rebuilt=True)
@@ -69,13 +72,13 @@ def check_epochs(directory: str, found: EpochRuns, start: int, end: int, note: N
         with ReadFile(path) as file:
             lines = parse_lines(file.read_all())
     except FileNotFoundError:
-        if runs:
+        if found.runs:
             note(
                 Finding(
                     "leader-epochs",
                     Severity.WARNING,
                     path,
-                    f"the file is missing, the batches have {len(runs)} epochs",
+                    f"the file is missing, the batches have {len(found.runs)} epochs",
                     "the next start makes it anew from the batches: nothing is lost",
                 )
             )
@@ -105,7 +108,11 @@ def check_epochs(directory: str, found: EpochRuns, start: int, end: int, note: N
         return
     if entries and entries[-1][1] > end:
         tell(f"epoch {entries[-1][0]} begins at offset {entries[-1][1]}, the log ends at {end}", entries[-1][1])
-    for epoch, first, last in runs:
+    if entries:
+        start = max(start, entries[0][1])
+    for epoch, first, last in found.runs:
+        if last < start:
+            continue
         for offset in {max(first, start), last}:
             said = max((e for e, begin in entries if begin <= offset), default=-1)
             if said != epoch:

@@ -97,6 +97,12 @@ def _zero_tail(directory: Path) -> None:
 
 def _raise_offset(directory: Path) -> None:
     path, _ = _middle(directory)
+    one = batches(path)[-3]
+    overwrite(path, one.position, pack(">q", one.base_offset + 1))
+
+
+def _raise_last_offset(directory: Path) -> None:
+    path, _ = _middle(directory)
     last = batches(path)[-1]
     overwrite(path, last.position, pack(">q", last.base_offset + 3))
 
@@ -282,6 +288,7 @@ DAMAGES: list[tuple[Callable[[Path], None], str]] = [
     (_cut_tail, "structure"),
     (_zero_tail, "structure"),
     (_raise_offset, "gap"),
+    (_raise_last_offset, "offset-order"),
     (_lower_offset, "offset-order"),
     (_remove_segment, "gap"),
     (_rename_segment, "gap"),
