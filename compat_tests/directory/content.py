@@ -151,8 +151,12 @@ class Content:
 
     # After the move
 
-    def carry_on(self, wire: Wire) -> None:
-        """Producers send on, what was open is ended: as far as they can tell the broker was away for a moment."""
+    def carry_on(self, wire: Wire, *, kafka_recovers: bool) -> None:
+        """Producers send on, what was open is ended: as far as they can tell the broker was away for a moment.
+
+        kafka_recovers: Kafka was started after a kill -9. Its coordinator may then time out a transaction while its
+        partitions have no leader, and leave the marker out ("likely deleted already and hence can be skipped").
+        """
         assert self.idempotent is not None
         producer_id, sequence = self.idempotent
         wire.producer_id()
@@ -160,8 +164,10 @@ class Content:
         assert (again.error_code, again.base_offset) == (0, self._last_offset), f"sent twice: {again}"
         gap = _batch(0, producer_id=producer_id, base_sequence=sequence + 7, producer_epoch=0)
         assert wire.produce("idempotent", gap).error_code == OUT_OF_ORDER_SEQUENCE
-        following = _batch(0, producer_id=producer_id, base_sequence=sequence, producer_epoch=0)
-        assert wire.produce("idempotent", following).error_code == 0
+        self._last_batch = _batch(0, producer_id=producer_id, base_sequence=sequence, producer_epoch=0)
+        answer = wire.produce("idempotent", self._last_batch)
+        assert answer.error_code == 0, answer
+        self._last_offset = answer.base_offset
         self.idempotent = (producer_id, sequence + _COUNT)
         warm_up_transactions(wire)
         for number, producer in enumerate(self._open):
@@ -171,13 +177,34 @@ class Content:
         if self._late is not None:
             self._late.wire = wire
             eventually(lambda: self._late and self._late.state, lambda s: s == "CompleteAbort", "the timeout")
-            rows = wire.fetch(TIMEOUTS, 0, isolation_level=1)
-            assert rows.last_stable_offset == rows.high_watermark
+            if kafka_recovers:
+                _abort_hanging(wire, TIMEOUTS)
+            eventually(
+                lambda: wire.fetch(TIMEOUTS, 0, isolation_level=1),
+                lambda got: got.last_stable_offset == got.high_watermark,
+                "the end of what is committed",
+            )
+        self._open, self._late = [], None
 
     def foreign_groups(self, wire: Wire) -> dict[str, str]:
         """On Kafka: group and type of those that kwire does not serve."""
         groups = wire.ask("ListGroups", 5, states_filter=[], types_filter=[]).groups
         return {g.group_id: g.group_type for g in groups if g.group_id in ("new-protocol", "shared")}
+
+
+def _abort_hanging(wire: Wire, topic: str) -> None:
+    """As `kafka-transactions.sh abort` does it."""
+    described = wire.ask("DescribeProducers", 0, topics=[{"name": topic, "partition_indexes": [0]}])
+    for producer in described.topics[0].partitions[0].active_producers:
+        if producer.current_txn_start_offset >= 0:
+            marker = {
+                "producer_id": producer.producer_id,
+                "producer_epoch": producer.producer_epoch,
+                "transaction_result": False,
+                "topics": [{"name": topic, "partition_indexes": [0]}],
+                "coordinator_epoch": max(producer.coordinator_epoch, 0),
+            }
+            wire.ask("WriteTxnMarkers", 1, markers=[marker])
 
 
 _COUNT = 4
