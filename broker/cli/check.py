@@ -7,14 +7,14 @@ import json
 import os
 import struct
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 import click
-from attrs import define, field
+from attrs import define
 
+from broker.clock import SystemClock
 from broker.inspect.check import Checker, log_bytes
 from broker.inspect.files import is_partition_dir
 from broker.inspect.findings import Finding, Progress, Severity, Totals
@@ -49,7 +49,6 @@ class _Counts:
     errors: int = 0
     warnings: int = 0
     notes: int = 0
-    hidden: int = field(default=0)
 
     def add(self, finding: Finding) -> None:
         if finding.severity is Severity.ERROR:
@@ -71,18 +70,25 @@ def run(paths: Sequence[str], *, live: bool, as_json: bool, quiet: bool, colours
             )
     counts = _Counts()
 
+    # On a terminal the bar stands where the findings will.
+    held: list[str] | None = [] if not (quiet or as_json) and sys.stderr.isatty() and sys.stdout.isatty() else None
+
     def report(finding: Finding) -> None:
         counts.add(finding)
-        if as_json:
-            sys.stdout.write(json.dumps(finding.plain(), ensure_ascii=False) + "\n")
+        text = json.dumps(finding.plain(), ensure_ascii=False) if as_json else finding_text(finding, colours)
+        if held is not None:
+            held.append(text)
         else:
-            sys.stdout.write(finding_text(finding, colours) + "\n")
+            sys.stdout.write(f"{text}\n")
 
-    began = time.monotonic()
+    clock = SystemClock()
+    began_ms = clock.monotonic_ms()
     try:
         with _progress(paths, quiet or as_json) as progress:
             totals = Checker(report, progress, live).check(paths)
-        seconds = time.monotonic() - began
+        seconds = (clock.monotonic_ms() - began_ms) / 1000
+        for text in held or ():
+            sys.stdout.write(f"{text}\n")
         sys.stdout.write(_summary(totals, counts, seconds, as_json) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
@@ -142,13 +148,16 @@ def _progress(paths: Sequence[str], quiet: bool) -> Iterator[Progress]:
         yield lambda _bytes, _file: None
         return
     total = log_bytes(paths)
-    if sys.stderr.isatty():
-        bar = _bar(total)
-        if bar is not None:
-            with bar as advance:
-                yield advance
-            return
-    yield _lines(total)
+    if not sys.stderr.isatty():
+        yield _lines(total)
+        return
+    with click.progressbar(length=total, label="checking", file=sys.stderr, item_show_func=_short) as bar:
+        yield lambda count, file: bar.update(count, file)
+
+
+def _short(file: str | None) -> str:
+    """Partition and segment."""
+    return "/".join((file or "").rsplit("/", 2)[1:])
 
 
 def _lines(total: int) -> Progress:
@@ -164,38 +173,3 @@ def _lines(total: int) -> Progress:
             sys.stderr.write(f"{tenth * 10} %: {done / 1e6:.0f} of {total / 1e6:.0f} MB, {file}\n")
 
     return advance
-
-
-def _bar(total: int) -> Any:
-    """A progress bar as a context manager that gives its `advance`; None where rich is not installed."""
-    try:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-    except ImportError:
-        return None
-
-    @contextmanager
-    def shown() -> Iterator[Callable[[int, str], None]]:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("checking", total=total)
-
-            def advance(count: int, file: str) -> None:
-                progress.update(task, advance=count, description="/".join(file.rsplit("/", 2)[1:]))
-
-            yield advance
-
-    return shown()
