@@ -1,7 +1,7 @@
 """kwire and Apache Kafka 4.3.1 take turns on one directory: nothing is lost, nothing changes, nobody complains.
 
-In short form one way there and back from either side, with a clean stop and a kill -9 of each; with --long (or LONG=1) three times there
-and back for each quorum, one and two log.dirs, clean and killed.
+In short form one way there and back from either side, with a clean stop and a kill -9 of each; with --long (or LONG=1)
+three times there and back for each quorum, one and two log.dirs, clean and killed.
 """
 
 from collections.abc import Iterator
