@@ -111,6 +111,9 @@ class History:
 
     def _append_marker(self, log: PartitionLog, producer: Producer) -> None:
         producer.in_transaction = False
+        if self.rng.random() < 0.2:  # as transaction.version 2 and fencing do
+            producer.epoch += 1
+            producer.sequence = 0
         marker = end_transaction_marker(
             self.rng.choice([ControlType.ABORT, ControlType.COMMIT]),
             producer_id=producer.producer_id,

@@ -179,6 +179,22 @@ def test_an_active_producers_last_batch_keeps_its_header() -> None:
     assert log.clean(last_records=(LastRecord(5, 0, 8),)) == [(1, 1, [Record(1, NOW, A, b"2")])]
 
 
+def test_a_producers_last_marker_keeps_its_header() -> None:
+    old = bytearray(marker(0, ControlType.COMMIT))
+    log = Log([old], [batch(1, [(A, b"1")])])
+    log.clean(delete_retention_ms=0)
+    (first, _), _ = log.cleaned_batches()
+    assert first.delete_horizon_ms == NOW
+    file = log.storage.open(f"/t-0/{offset_name(0, LOG)}{CLEANED}", create=False)
+    expired = file.pread(first.size, 0)
+    assert [base for base, _, _ in Log([expired], [batch(1, [(A, b"1")])]).clean()] == [1]
+    log = Log([expired], [batch(1, [(A, b"1")])])
+    assert log.clean(last_records=(LastRecord(5, 0, -1),))[0] == (0, 0, [])
+    header = log.cleaned_batches()[0][0]
+    assert (header.is_control, header.is_transactional, header.producer_id) == (True, True, 5)
+    assert log.clean(last_records=(LastRecord(5, 1, -1),))[0][0] == 1
+
+
 def test_an_aborted_transaction_goes_and_its_marker_last() -> None:
     aborted = AbortedTransaction(5, 0, 2, 3)
     first = [

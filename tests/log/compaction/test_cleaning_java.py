@@ -142,6 +142,9 @@ def same_files(one: Round) -> None:
     assert list(ours) == list(kafkas), one.where
     for name, batches in ours.items():
         assert batches == kafkas[name], f"{one.where}: {name}"
+        if int(name[:20]) < one.end_offset:
+            modified = [(directory / name).stat().st_mtime_ns // 1_000_000 for directory in (one.after, one.before)]
+            assert modified[0] == modified[1], f"{one.where}: {name}"
         index = name.replace(".log", ".txnindex")
         mine, theirs = (directory / index for directory in (one.after, one.before))
         assert (mine.read_bytes() if mine.exists() else b"") == (theirs.read_bytes() if theirs.exists() else b""), (

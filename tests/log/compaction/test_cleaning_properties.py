@@ -36,13 +36,15 @@ def visible(log: PartitionLog, batches: list[Batch]) -> list[Record]:
 
 
 def producer_states(history: History) -> dict[int, tuple[int, int, int]]:
-    """By producer: epoch, last sequence, last offset; rebuilt from the batches."""
+    """By producer: epoch, last sequence, last offset; rebuilt from the batches. Without those of which a marker was the
+    last batch: once that is emptied nothing is rebuilt from it, in Kafka as here."""
     for path in history.directory.glob("*.snapshot"):
         path.unlink()
     log = history.open()
     found = {
         one.producer_id: (one.epoch, one.last_sequence, one.last_data_offset)
         for one in log.producers.producers.values()
+        if one.batches
     }
     log.close(history.now_ms)
     return found
