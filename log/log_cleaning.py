@@ -183,6 +183,9 @@ class LogCleaning(LogState):
         """Before the files go elsewhere. Raises ``ApiError(KAFKA_STORAGE_ERROR)``."""
         cleaning = self.cleaning
         if cleaning is not None:
+            if self.offline:
+                cleaning.drop()  # whoever opens the log again finishes or undoes what is there
+                return
             try:
                 cleaning.abort()
             except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from broker.config import cleaner_memory
 from broker.config.broker_config import BrokerConfig
 from broker.config.synonyms import LISTENER_KEY
 from broker.config.values import InvalidConfigError, parse
@@ -56,6 +57,7 @@ def validate_broker_change(config: BrokerConfig, settings: Mapping[str, str], *,
         "These configs are applied at start only",
     )
     _check_pools(config, settings, per_broker=per_broker)
+    _check_cleaner(config, settings, per_broker=per_broker)
     _check_overrides(settings)
 
 
@@ -92,6 +94,26 @@ def _check_pools(config: BrokerConfig, settings: Mapping[str, str], *, per_broke
             problem += f"value should not be greater than double the current value {current}"
         else:
             continue
+        raise ApiError(ErrorCode.INVALID_REQUEST, problem)
+
+
+def _check_cleaner(config: BrokerConfig, settings: Mapping[str, str], *, per_broker: bool) -> None:
+    if per_broker:
+        after = config.overridden(config.dynamic_default, settings)
+    else:
+        after = config.overridden(settings, config.dynamic_broker)
+
+    def wanted(name: str) -> int:
+        definition = config.definitions[name]
+        text = after.get(name)
+        value = definition.default() if text is None else parse(name, text, definition.kind)
+        return value if isinstance(value, int) else 0
+
+    threads = wanted(cleaner_memory.THREADS)
+    problem = cleaner_memory.problem(threads, wanted(cleaner_memory.BUFFER)) or cleaner_memory.change_problem(
+        threads, config.get_int(cleaner_memory.THREADS)
+    )
+    if problem is not None:
         raise ApiError(ErrorCode.INVALID_REQUEST, problem)
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from broker.config import cleaner_memory
 from broker.config.broker_config import BrokerConfig
 from broker.config.definitions import broker_definitions, dynamic_only_definitions
 from broker.config.environment import settings_from_environment
@@ -117,6 +118,10 @@ def resolve(
                 "process.roles", roles, "kwire is broker and controller in one, broker must be there"
             )
         _ = config.listeners
+        threads = config.get_int(cleaner_memory.THREADS)
+        unfit = cleaner_memory.problem(threads, config.get_int(cleaner_memory.BUFFER))
+        if unfit is not None:
+            raise InvalidConfigError(cleaner_memory.THREADS, threads, unfit)
     except InvalidConfigError as error:
         raise SettingsError(explained(error)) from None
     return ResolvedSettings(config, [text for name in merged if (text := _warning(config, name))])

@@ -200,3 +200,19 @@ def test_cleaning_is_not_deleting(wire: Wire, topic: str) -> None:
     assert change(wire, TOPIC, topic, ("cleanup.policy", SET, "compact,delete"))[0] == 0
     assert wire.delete_records(topic, 3).error_code == 0
     assert wire.start_and_end(topic)[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("log.cleaner.threads", "5", "Log cleaner threads cannot be increased to more than double the current value 1"),
+        ("log.cleaner.dedupe.buffer.size", "1048576", "must be at least 1MB per cleaner thread."),
+        ("log.cleaner.backoff.ms", "-1", "Value must be at least 0"),
+        ("log.cleaner.enable", "false", "Cannot update these configs dynamically: [log.cleaner.enable]"),
+    ],
+)
+def test_settings_that_are_refused(wire: Wire, name: str, value: str, why: str) -> None:
+    code, message = change(wire, BROKER, "", (name, SET, value))
+    assert code == 42
+    assert message is not None
+    assert why in message

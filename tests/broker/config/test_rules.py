@@ -155,6 +155,21 @@ def test_client_metrics(name: str, configs: dict[str, str], code: ErrorCode, mes
         ),
         (
             True,
+            {"log.cleaner.threads": "5"},
+            "Log cleaner threads cannot be increased to more than double the current value 1",
+        ),
+        (
+            False,
+            {"log.cleaner.threads": "0"},
+            "Log cleaner threads should be at least 1",
+        ),
+        (
+            True,
+            {"log.cleaner.dedupe.buffer.size": "1048576"},
+            "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.",
+        ),
+        (
+            False,
             {"log.cleaner.threads": "x"},
             "Invalid value x for configuration log.cleaner.threads: Not a number of type INT",
         ),
@@ -191,6 +206,9 @@ def test_brokers(per_broker: bool, settings: dict[str, str], message: str) -> No
 def test_what_a_broker_takes() -> None:
     config = BrokerConfig()
     validate_broker_change(config, {"log.cleaner.threads": "2", "foo.baz": "1"}, per_broker=True)
+    validate_broker_change(
+        config, {"log.cleaner.threads": "2", "log.cleaner.dedupe.buffer.size": "3000000"}, per_broker=False
+    )
     validate_broker_change(config, {"log.retention.ms": "1000", "num.network.threads": "1"}, per_broker=False)
     validate_broker_change(
         config,
