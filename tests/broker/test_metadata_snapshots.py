@@ -50,7 +50,7 @@ from kwire.internal.metadata_records import EntityData
 from kwire.records import ControlType, iter_batches, read_records
 from log.config import LogConfig
 from log.partition_log import PartitionLog
-from log.storage import RealStorage
+from log.storage import RealStorage, Storage
 from tests.broker.controller.controller_world import FewRules, counted_uuids, registration, run, settings
 
 NOW_MS = 1_700_000_000_000
@@ -77,9 +77,13 @@ class World:
         generate: SnapshotSettings = NEVER,
         segment_bytes: int = 2**30,
         first_records: Sequence[Record] = (),
+        storage: Storage | None = None,
+        *,
+        clean: bool = True,
     ) -> None:
         self.first_records = first_records
-        self.storage = RealStorage()
+        self.storage: Storage = RealStorage() if storage is None else storage
+        self.clean = clean
         self.directory = directory / "__cluster_metadata-0"
         self.generate = generate
         self.segment_bytes = segment_bytes
@@ -103,6 +107,7 @@ class World:
             LogConfig(cleanup_policy=(), segment_bytes=self.segment_bytes, max_message_bytes=2**31 - 1),
             now_ms=NOW_MS,
             topic_id=METADATA_TOPIC_ID,
+            clean_shutdown=self.clean,
         )
         self.metadata = MetadataLogFile(self.log, self.storage, 1, here_and_now)
         uuids = counted_uuids(1000 + self.log.log_end_offset * 1000)
