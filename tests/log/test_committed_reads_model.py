@@ -91,8 +91,17 @@ class CommittedReads(RuleBasedStateMachine):
 
     # What is done
 
-    @rule(which=st.integers(-1, 2), count=st.integers(1, 3), size=st.integers(0, 60), transactional=st.booleans())
-    def produce(self, which: int, count: int, size: int, transactional: bool) -> None:
+    @rule(
+        which=st.lists(st.integers(-1, 2), min_size=1, max_size=6),
+        count=st.integers(1, 3),
+        size=st.integers(0, 60),
+        transactional=st.booleans(),
+    )
+    def produce(self, which: list[int], count: int, size: int, transactional: bool) -> None:
+        for each in which:
+            self.append(each, count, size, transactional)
+
+    def append(self, which: int, count: int, size: int, transactional: bool) -> None:
         model = self.model
         producer = model.producers[which] if which >= 0 else None
         transactional = producer is not None and (transactional or producer.begun is not None)
@@ -194,8 +203,20 @@ class CommittedReads(RuleBasedStateMachine):
 
     @rule(data=st.data(), max_bytes=st.integers(0, 2000))
     def read(self, data: st.DataObject, max_bytes: int) -> None:
+        self.read_from(data.draw(st.integers(self.model.start, self.log.last_stable_offset)), max_bytes)
+
+    def teardown(self) -> None:
+        """From everywhere, before and after the last transactions end."""
+        for committed in (None, False, True):
+            if committed is not None:
+                self.end_transaction(int(committed), committed, False)
+            self.log.flush(NOW)
+            start, stable = self.model.start, self.log.last_stable_offset
+            for number, offset in enumerate(range(start, stable, max(1, (stable - start) // 5))):
+                self.read_from(offset, (100_000, 400, 1000)[number % 3])
+
+    def read_from(self, offset: int, max_bytes: int) -> None:
         model, stable = self.model, self.log.last_stable_offset
-        offset = data.draw(st.integers(model.start, stable))
         expected = [
             number
             for written in model.batches
@@ -226,4 +247,4 @@ class CommittedReads(RuleBasedStateMachine):
 
 
 TestCommittedReads = CommittedReads.TestCase
-TestCommittedReads.settings = settings(stateful_step_count=30, deadline=None)
+TestCommittedReads.settings = settings(stateful_step_count=14, deadline=None)
