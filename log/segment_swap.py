@@ -1,7 +1,7 @@
 """A cleaned segment takes the place of those it was made of, so that a crash leaves either  (Kafka:
 LocalLog.replaceSegments).
 
-    prepare   thread  .cleaned -> .swap, synced: from here on a crash ends with the new segment
+    prepare   thread  .cleaned (synced, its names too) -> .swap, synced: from here on a crash ends with the new segment
     adopt     loop    the log reads the new segment; the old ones' files are nobody's any more
     retire    thread  old files -> .deleted, synced
     settle    loop    .swap -> final name
@@ -29,6 +29,7 @@ from log.filenames import (
     TIME_INDEX,
     TRANSACTION_INDEX,
     offset_name,
+    parse_offset_name,
 )
 from log.results import DeferredDelete
 from log.segment import Segment
@@ -106,14 +107,25 @@ class SegmentSwap:
     def prepare(self) -> None:
         with self._lock:
             self._begin_step(_Stage.BEGUN)
-            # the names of all files before the first rename: of a segment without its indexes half would be lost
-            self._storage.sync_dir(self._directory)
+            self._remove_stale()
             for suffix in _SUFFIXES:
                 path = self._path(self._base, suffix)
                 if suffix != TRANSACTION_INDEX or self._storage.exists(path + CLEANED):
                     self._storage.rename(path + CLEANED, path + SWAP)
             self._storage.sync_dir(self._directory)
             self._stage = _Stage.PREPARED
+
+    def _remove_stale(self) -> None:
+        """Who opens the directory takes a ``.swap`` file for unfinished when there is a ``.cleaned`` one below it."""
+        stale = [
+            name
+            for name in self._storage.list_dir(self._directory)
+            if name.endswith(CLEANED) and (file := parse_offset_name(name)) is not None and file.offset < self._base
+        ]
+        for name in stale:
+            remove_if_exists(self._storage, f"{self._directory}/{name}")
+        if stale:
+            self._storage.sync_dir(self._directory)
 
     def adopt(self) -> None:
         with self._lock:
