@@ -85,13 +85,16 @@ def end(
         raise ApiError(ErrorCode.CONCURRENT_TRANSACTIONS)
     if found.state is TransactionState.ONGOING:
         outcome = TransactionState.PREPARE_COMMIT if commit else TransactionState.PREPARE_ABORT
-        value = evolve(
-            found,
-            previous_producer_id=found.producer_id,
-            next_producer_id=NO_PRODUCER_ID,
+        value = Transaction(
+            producer_id=producer_id,
+            producer_epoch=producer_epoch,
+            timeout_ms=found.timeout_ms,
             state=outcome,
+            partitions=found.partitions,
+            start_ms=found.start_ms,
             last_update_ms=decision.now_ms,
-            client_version=CLASSIC,
+            previous_producer_id=producer_id,
+            last_producer_epoch=found.last_producer_epoch,
         )
         decision.records.append(TransactionRecord(transactional_id, value))
         return Ended(NO_PRODUCER_ID, NO_PRODUCER_EPOCH, prepared=True)
@@ -148,15 +151,18 @@ def _raise_epoch(
     found: Transaction, outcome: TransactionState, new_producer_id: int, decision: Decision[TransactionRecord]
 ) -> Transaction:
     """The PREPARE record of a generation 2 end. With all epochs used up it names the producer id to go on with."""
-    return evolve(
-        found,
+    return Transaction(
+        producer_id=found.producer_id,
+        producer_epoch=min(found.producer_epoch + 1, MAX_EPOCH),
+        timeout_ms=found.timeout_ms,
+        state=outcome,
+        partitions=found.partitions,
+        start_ms=found.start_ms,
+        last_update_ms=decision.now_ms,
         previous_producer_id=found.producer_id,
         next_producer_id=new_producer_id if found.epoch_exhausted else NO_PRODUCER_ID,
-        producer_epoch=min(found.producer_epoch + 1, MAX_EPOCH),
-        last_producer_epoch=found.producer_epoch,
-        state=outcome,
-        last_update_ms=decision.now_ms,
         client_version=EPOCH_PER_TRANSACTION,
+        last_producer_epoch=found.producer_epoch,
     )
 
 

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from attrs import evolve
-
 from broker.decision import Decision
 from broker.txn.java_order import join
 from broker.txn.state import ShardState
 from broker.txn.states import PREPARED, TransactionState
-from broker.txn.transaction import TopicPartition, TransactionRecord
+from broker.txn.transaction import TopicPartition, Transaction, TransactionRecord
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
 
@@ -48,14 +46,18 @@ def add(
         start_ms = found.start_ms
     else:
         start_ms = now_ms
-    value = evolve(
-        found,
-        previous_producer_id=found.producer_id,
+    value = Transaction(
+        producer_id=producer_id,
+        producer_epoch=producer_epoch,
+        timeout_ms=found.timeout_ms,
         state=TransactionState.ONGOING,
         partitions=join(found.partitions, partitions),
         start_ms=start_ms,
         last_update_ms=now_ms,
+        previous_producer_id=producer_id,
+        next_producer_id=found.next_producer_id,
         client_version=client_version,
+        last_producer_epoch=found.last_producer_epoch,
     )
     decision.records.append(TransactionRecord(transactional_id, value))
 
