@@ -174,7 +174,7 @@ def _records(
             }
             decoded = None
             if header is not None:
-                if header.base_sequence != NO_SEQUENCE:
+                if header.has_producer_id and header.base_sequence != NO_SEQUENCE:
                     entry["sequence"] = increment_sequence(header.base_sequence, record.offset - header.base_offset)
                 decoded = decode_control(record) if header.is_control else decode_record(file.topic, record)
             if decoded is not None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 
 
-def load(address: str) -> None:
-    """Topics of all codecs, idempotent and transactional batches, a compacted topic that is compacted, groups of both
-    protocols, deleted records, an open transaction. Blocks for some seconds."""
+def load(address: str, protocols: Sequence[str]) -> None:
+    """Topics of all codecs, idempotent and transactional batches, a compacted topic that is compacted, a group of each
+    of these protocols, deleted records, an open transaction. Blocks for some seconds."""
     from confluent_kafka import Consumer, Producer, TopicPartition
     from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -63,14 +64,17 @@ def load(address: str) -> None:
         else:
             transactional.commit_transaction()
         time.sleep(1.2)  # the broker rolls by its own clock
-    for protocol in ("classic", "consumer"):
+    for protocol in protocols:
         consumer = Consumer(
             {**servers, "group.id": protocol, "group.protocol": protocol, "auto.offset.reset": "earliest"}
         )
         consumer.subscribe(["orders"])
         seen = 0
         while seen < 300:
-            seen += consumer.poll(1) is not None
+            found = consumer.poll(1)
+            if found is not None:
+                assert found.error() is None, found.error()
+                seen += 1
         consumer.commit(asynchronous=False)
         consumer.close()
     for deleted in admin.delete_records([TopicPartition("codecs", 0, 700)]).values():

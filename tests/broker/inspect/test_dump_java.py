@@ -1,4 +1,4 @@
-"""`kwire dump` beside Kafka's own dump tool on the same files, and `kwire check` on directories that Kafka wrote."""
+"""`kwire dump` beside Kafka's own dump tool on the same files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from typing import Any
 import pytest
 
 from broker.cli.dump import Selection, select
-from broker.inspect.check import Checker
 from broker.inspect.entries import DumpOptions
-from broker.inspect.findings import Finding, Severity
 
 JARS = Path(os.environ.get("KAFKA_JARS", Path(__file__).parents[3] / ".cache/kafka-4.3.1"))
 
@@ -182,47 +180,3 @@ def test_committed_offsets(clean_original: Path) -> None:
             assert agrees(value["data"], record["value"]), (text, record)
             compared += 1
     assert compared == 3
-
-
-def serious(*directories: Path) -> list[Finding]:
-    found: list[Finding] = []
-    Checker(found.append).check([str(path) for path in directories])
-    return [finding for finding in found if finding.severity is not Severity.INFO]
-
-
-@pytest.mark.slow
-def test_directories_that_kafka_wrote_have_no_findings(tmp_path: Path) -> None:
-    """Two log directories after kill -9, and after the clean stop that follows."""
-    from compat_tests.targets import KafkaBroker, find_java, free_ports
-    from tests.broker.inspect.kafka_load import load
-
-    (port,) = free_ports(1)
-    directories = [tmp_path / "data", tmp_path / "data2"]
-    broker = KafkaBroker(
-        kind="kafka",
-        plain=f"127.0.0.1:{port}",
-        directory=tmp_path,
-        java=find_java(),
-        properties={
-            "log.dirs": ",".join(map(str, directories)),
-            "offsets.topic.num.partitions": "3",
-            "transaction.state.log.num.partitions": "3",
-            "log.cleaner.backoff.ms": "500",
-            "log.retention.check.interval.ms": "2000",
-            "log.initial.task.delay.ms": "500",
-        },
-    )
-    broker.prepare()
-    try:
-        broker.start()
-        load(broker.plain)
-        found: list[Finding] = []
-        Checker(found.append, live=True).check([str(path) for path in directories])
-        assert [finding for finding in found if finding.severity is not Severity.INFO] == []
-        broker.kill()
-        assert serious(*directories) == []
-        broker.start()
-        broker.stop()
-        assert serious(*directories) == []
-    finally:
-        broker.kill()
