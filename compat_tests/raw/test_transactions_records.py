@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from compat_tests.differences import expected
 from compat_tests.raw.batches import Batch, Rec, batch, headers
 from compat_tests.raw.transactions import (
     CLASSIC,
@@ -21,6 +22,7 @@ from compat_tests.raw.transactions import (
     read,
 )
 from compat_tests.raw.wire import Wire, eventually
+from compat_tests.targets import Broker
 from kwire.records import read_records
 
 pytestmark = [pytest.mark.usefixtures("transaction_coordinators"), pytest.mark.capability("transactions")]
@@ -548,6 +550,27 @@ def test_delete_records_in_an_open_transaction(old: Txn, existing: str) -> None:
     assert last_stable(old.wire, existing) == 2
     old.commit()
     assert last_stable(old.wire, existing) == 4
+
+
+def test_delete_records_within_the_first_batch_of_an_open_transaction(old: Txn, existing: str, broker: Broker) -> None:
+    old.produce(existing, b"a", b"b")
+    assert old.wire.delete_records(existing, 1).error_code == 0
+    what = "last stable offset once DeleteRecords has moved the log's start into the first batch of an open transaction"
+    above = expected(what, broker.kind) == "the log's start"
+    assert last_stable(old.wire, existing) == (1 if above else 0)
+    old.commit()
+    assert last_stable(old.wire, existing) == 3
+
+
+def test_producer_id_that_was_made_up(wire: Wire, existing: str, broker: Broker) -> None:
+    """Its refused batch is of no transaction anybody knows; what it then sends without one is a new producer's."""
+    made_up = Txn(wire, "nobody-knows", CURRENT, producer_id=2**40 + time.time_ns() % 2**30, epoch=0)
+    assert made_up.ask_produce(existing, sequence=2).error_code == 49
+    forgotten = expected("a transactional batch refused with INVALID_PRODUCER_ID_MAPPING (49)", broker.kind).startswith(
+        "forgotten"
+    )
+    got = made_up.ask_produce(existing, plain=True, transactional_id=None, sequence=5)
+    assert got.error_code == (0 if forgotten else 45)
 
 
 def test_topic_deleted_under_an_open_transaction(old: Txn, existing: str) -> None:
