@@ -176,7 +176,9 @@ class Swapping(CleaningHooks):
     log: PartitionLog
 
     def group_done(self, group: CleanedGroup) -> None:
-        assert self.log.storage.size(f"{self.log.directory}/{group.base_offset:020d}.log.cleaned") == group.size_bytes
+        path = f"{self.log.directory}/{group.base_offset:020d}.log.cleaned"
+        assert self.log.storage.size(path) == group.size_bytes
+        assert self.log.storage.modified_ms(path) == group.modified_ms
         self.log.replace_segments(group.base_offset, group.sources)
 
 

@@ -226,6 +226,31 @@ def test_a_committed_transactions_marker_stays_as_long_as_its_data() -> None:
     assert [header.delete_horizon_ms for header, _ in log.cleaned_batches()] == [None, None, None]
 
 
+def test_a_marker_after_another_transaction_of_the_producer_has_nothing_left() -> None:
+    data = batch(0, [(A, b"1")], producer_id=5, sequence=0, transactional=True)
+    log = Log([data, marker(1, ControlType.COMMIT), marker(3, ControlType.COMMIT)], [batch(4, [(B, b"2")])])
+    log.clean(delete_retention_ms=DAY)
+    assert [header.delete_horizon_ms for header, _ in log.cleaned_batches()] == [None, None, NOW + DAY, None]
+
+
+def test_a_segment_of_which_only_the_first_record_was_reached() -> None:
+    log = Log([batch(0, [(b"0", b"v"), (b"1", b"v"), (b"2", b"v")])], [batch(3, [(b"0", b"new"), (b"1", b"new")])])
+    assert log.offsets(map_bytes=24 * 5, map_load_factor=0.8) == [2, 3, 4]
+    log = Log([batch(0, [(b"%d" % number, b"v") for number in range(3)])], [batch(3, [(b"x", b""), (b"y", b"")])])
+    assert log.offsets(map_bytes=24 * 5, map_load_factor=0.8) == [0, 1, 2, 3, 4]
+    assert log.result.end_offset == 4
+    assert [group.sources for group in log.result.groups] == [(0, 3)]
+
+
+def test_the_dirty_part_begins_within_a_batch() -> None:
+    log = Log([batch(0, [(A, b"1"), (A, b"2"), (B, b"1"), (A, b"3")])], [batch(4, [(B, b"2")])])
+    assert log.offsets(first_dirty_offset=2) == [3, 4]
+    assert log.result.stats.map_entries == 2
+    log = Log([batch(0, [(C, b"1"), (A, b"2"), (B, b"1"), (C, None)])])
+    assert log.offsets(first_dirty_offset=1, map_bytes=24 * 5, map_load_factor=0.4) == [0, 1, 2, 3]
+    assert log.result.end_offset == 3, "what was clean before takes no room in the map"
+
+
 def test_a_full_map_ends_the_cleaning() -> None:
     log = Log([batch(0, [(b"%d" % number, b"v") for number in range(10)])], [batch(10, [(b"1", b"new")])])
     assert log.offsets(map_bytes=24 * 5, map_load_factor=0.8) == list(range(10))
