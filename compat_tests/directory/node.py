@@ -45,6 +45,7 @@ _KAFKA_ALSO_SAYS: Final = (
     re.compile(r"Broker \d+ sees an older epoch"),
     # After a kill -9 leadership changes twice while the coordinators load.
     re.compile(r"Failed to load metadata from \S+ with epoch \d+ due to Stopped loading records"),
+    re.compile(r"This is not the correct coordinator|this error indicates that the broker is not the current leader"),
     re.compile(r"late-\d+ .*with error NOT_COORDINATOR|late-\d+ failed due to error NOT_COORDINATOR"),
     re.compile(r"Exception while getting share coordinator"),
     # A machine that is busy with other things.
