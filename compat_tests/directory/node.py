@@ -47,6 +47,8 @@ _KAFKA_ALSO_SAYS: Final = (
     re.compile(r"Failed to load metadata from \S+ with epoch \d+ due to Stopped loading records"),
     re.compile(r"This is not the correct coordinator|this error indicates that the broker is not the current leader"),
     re.compile(r"late-\d+ .*with error NOT_COORDINATOR|late-\d+ failed due to error NOT_COORDINATOR"),
+    # Partitions that lie in no directory yet are told where to go before the broker is registered anew; it asks again.
+    re.compile(r"apiKey=ASSIGN_REPLICAS_TO_DIRS|global error: Response-level error: STALE_BROKER_EPOCH. Retrying"),
     re.compile(r"Exception while getting share coordinator"),
     # A machine that is busy with other things.
     re.compile(r"Exceptionally slow controller event|controller event queue overloaded"),
