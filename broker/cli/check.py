@@ -16,9 +16,9 @@ from attrs import define
 
 from broker.clock import SystemClock
 from broker.inspect.check import Checker, log_bytes
-from broker.inspect.files import is_partition_dir
+from broker.inspect.files import OFFSET_CHECKPOINTS, is_partition_dir
 from broker.inspect.findings import Finding, Progress, Severity, Totals
-from log.filenames import LOCK
+from log.filenames import LOCK, META_PROPERTIES, parse_partition_dir
 
 _ROLE: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
 # struct flock of Linux: type, whence, start, length, pid
@@ -44,6 +44,16 @@ def in_use(directory: str) -> bool:
         os.close(fd)
 
 
+def looks_like_data(path: str) -> bool:
+    """Whether there is anything of a broker's in the directory. Raises click.UsageError when it cannot be read."""
+    try:
+        names = os.listdir(path)
+    except OSError as error:
+        raise click.UsageError(f"{path}: {error.strerror}") from None
+    known = {META_PROPERTIES, *OFFSET_CHECKPOINTS}
+    return is_partition_dir(path) or any(name in known or parse_partition_dir(name) for name in names)
+
+
 @define(slots=True)
 class _Counts:
     errors: int = 0
@@ -62,6 +72,11 @@ class _Counts:
 def run(paths: Sequence[str], *, live: bool, as_json: bool, quiet: bool, colours: bool) -> int:
     """Check and print; 0 without findings of severity error, else 1. Raises click.UsageError."""
     for path in paths:
+        if not looks_like_data(path):
+            raise click.UsageError(
+                f"{path} is no data directory and no partition's: it has no meta.properties, no checkpoint and nothing "
+                "named TOPIC-PARTITION"
+            )
         directory = os.path.dirname(os.path.abspath(path)) if is_partition_dir(path) else path
         if not live and in_use(directory):
             raise click.UsageError(

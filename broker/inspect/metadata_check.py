@@ -62,7 +62,10 @@ def replay_snapshots(directory: str, cluster_id: str, report: Report, totals: To
     files = [file for file in files_of(directory) if file.kind is Kind.METADATA_SNAPSHOT and not file.mark]
     for file in sorted(files, key=lambda file: (file.offset, file.epoch)):
         replay = MetadataReplay(ClusterImage(cluster_id))
-        problem = _take_snapshot(file, replay, totals)
+        try:
+            problem = _take_snapshot(file, replay, totals)
+        except FileNotFoundError:
+            continue  # a broker at work has removed it
         if problem is None:
             replay.start_offset = file.offset
             newest, end = replay, file.offset

@@ -146,12 +146,13 @@ class Snapshots:
             if file.offset > self.first_offset:
                 self._waiting.append(file)
                 continue
-            data = _read(file.path)
             try:
-                producers.load_snapshot(data, file.offset, 0)
+                producers.load_snapshot(_read(file.path), file.offset, 0)
                 self.began = True
             except CorruptRecordsError as error:
                 self._damaged(file, str(error))
+            except FileNotFoundError:
+                continue  # a broker at work has removed it
         self._advance()
 
     def _advance(self) -> None:

@@ -67,6 +67,9 @@ def test_check_without_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert done.exit_code == 2
     assert "./kwire-data" in done.output
     assert CliRunner().invoke(cli, ["check", "nowhere"]).exit_code == 2
+    done = CliRunner().invoke(cli, ["check", "."])
+    assert done.exit_code == 2
+    assert "no data directory" in done.output
 
 
 def test_check_of_the_default_directory(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,25 @@ def test_damage_anywhere_never_ends_in_an_error(data: st.DataObject, partition_o
     dump_all(directory)
 
 
+@settings(QUICK, max_examples=settings.default.max_examples // 4)
+@given(data=st.data())
+def test_damage_around_the_partitions_never_ends_in_an_error(
+    data: st.DataObject, clean_original: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "data"
+    shutil.rmtree(directory, ignore_errors=True)
+    shutil.copytree(clean_original, directory)
+    files = [path for path in sorted(directory.rglob("*")) if path.is_file() and "rich" not in str(path)]
+    for _ in range(data.draw(st.integers(1, 6))):
+        path = data.draw(st.sampled_from(files))
+        whole = bytearray(path.read_bytes())
+        at = data.draw(st.integers(0, max(len(whole) - 1, 0)))
+        whole[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=5))
+        path.write_bytes(whole)
+    Checker(lambda finding: finding.plain()).check([str(directory)])
+    dump_all(directory)
+
+
 @QUICK
 @given(seed=st.integers(0, 1 << 40), bit=st.integers(0, 7), recovery=st.integers(0, 400))
 def test_the_next_start_does_what_the_check_says(
