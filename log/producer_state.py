@@ -33,7 +33,7 @@ from kwire.records.batch import (
     BatchHeader,
     Buffer,
 )
-from kwire.records.control import ControlType, decode_control_type, decode_marker_value
+from kwire.records.control import ControlType, decode_control_type, decode_marker_value, read_plain_marker
 from kwire.records.record import read_records
 from log.append_errors import RecordsRejectedError
 from log.append_validation import AppendOrigin
@@ -425,6 +425,9 @@ def _old_epoch(entry: ProducerEntry, epoch: int) -> RecordsRejectedError:
 def _read_marker(header: BatchHeader, data: Buffer | None) -> _Marker:
     if data is None:
         raise ValueError("the bytes of a control batch are needed")
+    plain = read_plain_marker(header, data)
+    if plain is not None:
+        return _Marker(plain[0] is ControlType.ABORT, plain[1], header.max_timestamp)
     record = next(read_records(data, header.position), None)
     if record is None:
         raise CorruptRecordsError("a control batch without a record")
