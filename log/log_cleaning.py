@@ -6,8 +6,10 @@ is undone, or finished where readers have seen it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+from attrs import evolve
 
 from log.compaction.cleanable import LogFacts, LogToClean, cleanable_offsets, log_to_clean, max_compaction_delay_ms
 from log.compaction.job import CleaningJob, LastRecord, SourceSegment
@@ -99,23 +101,14 @@ class LogCleaning(LogState):
 
     def cleaning_job(
         self, wanted: LogToClean, now_ms: int, *, map_bytes: int, map_load_factor: float, io_buffer_bytes: int
-    ) -> CleaningJob:
-        """The job as plain data. Raises ``ApiError(KAFKA_STORAGE_ERROR)``."""
+    ) -> Callable[[], CleaningJob]:
+        """The job as plain data, once the call that is returned has asked the disk for sizes: it may run in a thread
+        while the log is being cleaned. Raises ``ApiError(KAFKA_STORAGE_ERROR)``; the call ``OSError``.
+        """
         self._check_online()
         config = self.config
         end = wanted.first_uncleanable_offset
         try:
-            sources = [segment for segment in self.segments if segment.base_offset < end]
-            segments = tuple(
-                SourceSegment(
-                    segment.base_offset,
-                    segment.size,
-                    self.storage.size(segment.offset_index.file.path),
-                    self.storage.size(segment.time_index.file.path),
-                    self.storage.modified_ms(segment.file.path),
-                )
-                for segment in sources
-            )
             aborted = {
                 entry: None
                 for segment in self.segments
@@ -125,14 +118,14 @@ class LogCleaning(LogState):
             }
         except OSError as error:
             raise self.fail(error) from error
-        return CleaningJob(
+        job = CleaningJob(
             self.topic,
             self.partition,
             self.directory,
             now_ms,
             wanted.first_dirty_offset,
             end,
-            segments,
+            (),
             tuple(sorted(aborted, key=lambda entry: entry.last_offset)),
             tuple(
                 LastRecord(
@@ -151,6 +144,23 @@ class LogCleaning(LogState):
             map_load_factor,
             io_buffer_bytes,
         )
+        segments = [segment for segment in self.segments if segment.base_offset < end]
+        storage = self.storage
+
+        def complete() -> CleaningJob:
+            sources = (
+                SourceSegment(
+                    segment.base_offset,
+                    segment.size,
+                    storage.size(segment.offset_index.file.path),
+                    storage.size(segment.time_index.file.path),
+                    storage.modified_ms(segment.file.path),
+                )
+                for segment in segments
+            )
+            return evolve(job, segments=tuple(sources))
+
+        return complete
 
     def begin_cleaning(self) -> Cleaning:
         """From here on the segments below the job's end are changed by this cleaning only. Raises ``ApiError``."""

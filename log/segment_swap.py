@@ -15,6 +15,7 @@ the loop does a handful of renames. Readers that hold ranges of old files keep t
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -133,7 +134,8 @@ class SegmentSwap:
             log = self._log
             if log.offline or log.closed:
                 raise SwapAbortedError(f"{self._directory}: not in service")
-            old = [segment for segment in log.segments if segment.base_offset in self._sources]
+            sources = set(self._sources)
+            old = [segment for segment in log.segments if segment.base_offset in sources]
             if len(old) != len(self._sources):
                 raise SwapAbortedError(f"{self._directory}: a segment that was cleaned is gone")
             path = self._path(self._base, LOG) + SWAP
@@ -163,7 +165,8 @@ class SegmentSwap:
         with self._lock:
             self._begin_step(_Stage.ADOPTED)
             for path in self._old_paths:
-                self._storage.rename(path, path + DELETED)
+                with suppress(FileNotFoundError):
+                    self._storage.rename(path, path + DELETED)
             self._storage.sync_dir(self._directory)
             self._stage = _Stage.RETIRED
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("kwire.cleaner")
 
 # Logs looked at, and directories of logs that are not open, before other work has its turn.
-_LOGS_AT_ONCE: Final = 100
+_LOGS_AT_ONCE: Final = 25
 _DIRECTORIES_AT_ONCE: Final = 10
 
 
@@ -72,7 +72,7 @@ class Cleaner:
         manager: LogManager,
         partitions: Partitions,
         config_for: Callable[[str], LogConfig],
-        run_in_thread: Callable[[Callable[[], None]], Deferred[None]],
+        run_in_thread: Callable[[Callable[[], Any]], Deferred[Any]],
         later: Callable[[Iterable[Any]], None],
         runner: Runner,
     ) -> None:
@@ -318,13 +318,16 @@ class Cleaner:
             await self._run_in_thread(partial(write.run, manager.storage))
         if active.aborted or active.cleaning.aborted:
             raise SwapAbortedError(log.name)
-        job = log.cleaning_job(
+        complete = log.cleaning_job(
             wanted,
             self._clock.now_ms(),
             map_bytes=settings.map_bytes,
             map_load_factor=settings.map_load_factor,
             io_buffer_bytes=settings.io_buffer_bytes,
         )
+        job = await self._run_in_thread(complete)
+        if active.aborted or active.cleaning.aborted:
+            raise SwapAbortedError(log.name)
         active.run = self._runner.start(job, settings.bytes_per_second)
         while True:
             message = await active.run.next()

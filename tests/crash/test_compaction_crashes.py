@@ -103,7 +103,7 @@ class Life:
         self.storage.open(f"/data/c-0/{1:020d}.index.cleaned", create=True)
         wanted = log.to_clean(self.manager.cleaned_to(*KEY), NOW).wanted
         cleaning = log.begin_cleaning()
-        job = log.cleaning_job(wanted, NOW, map_bytes=1 << 20, map_load_factor=0.9, io_buffer_bytes=4096)
+        job = log.cleaning_job(wanted, NOW, map_bytes=1 << 20, map_load_factor=0.9, io_buffer_bytes=4096)()
         life = self
 
         class Hooks(CleaningHooks):

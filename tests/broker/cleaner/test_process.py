@@ -36,7 +36,7 @@ def job_for(directory: Path) -> CleaningJob:
         log.append_as_leader(memoryview(builder.build()), leader_epoch=0, now_ms=NOW)
     log.flush(NOW)
     wanted = log.to_clean(None, NOW).wanted
-    job = log.cleaning_job(wanted, NOW, map_bytes=1 << 20, map_load_factor=0.9, io_buffer_bytes=4096)
+    job = log.cleaning_job(wanted, NOW, map_bytes=1 << 20, map_load_factor=0.9, io_buffer_bytes=4096)()
     log.close(NOW)
     return job
 

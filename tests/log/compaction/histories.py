@@ -145,7 +145,7 @@ class History:
         self.candidate = wanted = self._candidate(log)
         job = log.cleaning_job(
             wanted, self.now_ms, map_bytes=map_bytes, map_load_factor=0.9, io_buffer_bytes=io_buffer_bytes
-        )
+        )()
         log.close(self.now_ms)
         return job if job.first_dirty_offset < job.first_uncleanable_offset else None
 
