@@ -62,6 +62,10 @@ def decode_control_type(key: bytes | None) -> ControlType | None:
         return None
 
 
+def encode_marker_value(coordinator_epoch: int) -> bytes:
+    return _MARKER.pack(0, coordinator_epoch)
+
+
 def decode_marker_value(value: bytes | None) -> int:
     """The coordinator epoch. CorruptRecordsError: too short, or a negative version."""
     if value is None or len(value) < 6:
