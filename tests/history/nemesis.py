@@ -16,6 +16,7 @@ from tests.history.simulated_broker import SimulatedBroker
 SESSION_MS: Final = 10_000
 TRANSACTION_MS: Final = 60_000
 DAY_MS: Final = 86_400_000
+WRONG_BY_MS: Final = 1_800_000
 
 Act = Callable[[], Awaitable[None]]
 
@@ -172,7 +173,7 @@ class Nemesis:
 
     async def _wrong_clock(self) -> None:
         """The broker's wall clock is set wrong, and right again later."""
-        ms = self._random.choice((-1, 1)) * self._random.randint(1_000, 1_800_000)
+        ms = self._random.choice((-1, 1)) * self._random.randint(1_000, WRONG_BY_MS)
         self._tell("wrong clock", f"the broker's clock is {ms / 1_000:.0f} s off")
         self._set_clock(ms)
         await self._quiet(50.0, 2_000.0)

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import define, field
 
 from tests.history.model import History
-from tests.history.nemesis import Nemesis
+from tests.history.nemesis import WRONG_BY_MS, Nemesis
 from tests.history.network import Link, Network
 from tests.history.simulated_broker import SimulatedBroker
 from tests.history.simulation import EPOCH_MS, Simulation
@@ -108,8 +108,8 @@ class SimulatedWorld:
             if not simulation.run(lambda: all(task.done for task in tasks), within_ms=_END_MS):
                 history.unfinished.append(f"{sum(not task.done for task in tasks)} clients go on")
             self._finish("healing", self.nemesis.heal())
-            # Transactions that nobody ends are aborted by the broker.
-            self._finish("waiting", self._wait(150_000.0))
+            # Transactions that nobody ends are aborted by the broker; late, where a clock that was ahead began them.
+            self._finish("waiting", self._wait(2 * WRONG_BY_MS))
             self._finish("the last reading", last_word(self))
         return Result(
             history,
@@ -121,7 +121,7 @@ class SimulatedWorld:
 
     def _finish(self, what: str, work: Coroutine[Any, None, None]) -> None:
         task = self.simulation.spawn(work)
-        if not self.simulation.run(lambda: task.done, within_ms=_END_MS):
+        if not self.simulation.run(lambda: task.done, within_ms=2 * WRONG_BY_MS + _END_MS):
             self.history.unfinished.append(f"{what} goes on for ever")
 
     async def _wait(self, ms: float) -> None:

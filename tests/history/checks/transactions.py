@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from tests.history.checks.anomaly import Anomaly
-from tests.history.model import End, History, Init, Joined, OffsetWrite, Operation, Write
+from tests.history.checks.log import name
+from tests.history.model import End, History, Init, Joined, OffsetWrite, Operation, Place, Write
 
 
 def transactional_id(transaction: str) -> str:
@@ -46,47 +47,56 @@ def fencing(history: History) -> Iterator[Anomaly]:
 
 
 def stale_generations(history: History) -> Iterator[Anomaly]:
-    """A member of an older generation commits nothing once a newer one was joined."""
-    newest: dict[str, Joined] = {}
+    """A member of a generation commits nothing once a newer one was joined.
+
+    Generations are told apart by when they were joined: a group that was forgotten begins with 1 again.
+    """
     moments: list[tuple[int, Operation]] = []
     for operation in history.operations:
-        if not operation.acknowledged:
-            continue
-        if isinstance(operation, Joined):
-            moments.append((operation.answered or 0, operation))
-        elif isinstance(operation, OffsetWrite) and operation.generation >= 0:
+        if isinstance(operation, Joined) and operation.answered is not None and operation.acknowledged:
+            moments.append((operation.answered, operation))
+        elif isinstance(operation, OffsetWrite) and operation.generation >= 0 and operation.acknowledged:
             moments.append((operation.invoked, operation))
+    mine: dict[tuple[str, str, int], Joined] = {}
+    latest: dict[str, Joined] = {}
     for _, operation in sorted(moments, key=lambda moment: moment[0]):
         if isinstance(operation, Joined):
-            before = newest.get(operation.group)
-            if before is None or operation.generation > before.generation:
-                newest[operation.group] = operation
+            mine[(operation.group, operation.member, operation.generation)] = operation
+            before = latest.get(operation.group)
+            if before is None or operation.generation != before.generation:
+                latest[operation.group] = operation
         elif isinstance(operation, OffsetWrite):
-            joined = newest.get(operation.group)
-            if joined is not None and joined.generation > operation.generation:
-                yield Anomaly(
-                    "stale generation",
-                    operation.group,
-                    f"a refusal: generation {joined.generation} was joined by {joined.process}",
-                    f"a commit of {operation.process} in generation {operation.generation} was acknowledged",
-                    [joined, operation],
-                    operation.place,
-                )
+            own = mine.get((operation.group, operation.member, operation.generation))
+            newer = latest.get(operation.group)
+            if own is None or newer is None or newer.generation <= own.generation or not own.before(newer):
+                continue
+            yield Anomaly(
+                "stale generation",
+                operation.group,
+                f"a refusal: generation {newer.generation} was joined by {newer.process}",
+                f"a commit of {operation.process} in generation {operation.generation} was acknowledged",
+                [own, newer, operation],
+                operation.place,
+            )
 
 
 def owners(history: History) -> Iterator[Anomaly]:
     """In one generation a partition belongs to one member."""
-    owned: dict[tuple[str, int, object], Joined] = {}
-    for joined in history.of(Joined):
-        if not joined.acknowledged:
-            continue
+    generations: dict[str, int] = {}
+    owned: dict[tuple[str, Place], Joined] = {}
+    joins = [joined for joined in history.of(Joined) if joined.acknowledged]
+    for joined in sorted(joins, key=lambda joined: joined.answered or 0):
+        if generations.get(joined.group) != joined.generation:
+            generations[joined.group] = joined.generation
+            for key in [key for key in owned if key[0] == joined.group]:
+                del owned[key]
         for place in joined.assigned:
-            other = owned.setdefault((joined.group, joined.generation, place), joined)
+            other = owned.setdefault((joined.group, place), joined)
             if other.member != joined.member:
                 yield Anomaly(
                     "two owners",
                     joined.group,
-                    f"one owner of {place} in generation {joined.generation}",
+                    f"one owner of {name(place)} in generation {joined.generation}",
                     f"{other.member} and {joined.member}",
                     [other, joined],
                     place,
