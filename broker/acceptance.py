@@ -19,10 +19,25 @@ from log.storage import Storage
 
 _METADATA_DIR: Final = partition_dir(CLUSTER_METADATA_TOPIC, 0)
 _SHOWN: Final = 3
+_ROLES: Final = {"broker", "controller"}
 
 
 class DirectoryRefusedError(Exception):
     """The text says what the directory is, and what to do."""
+
+
+def check_settings(roles: Sequence[str], voters: Sequence[str], node_id: int) -> None:
+    """process.roles and controller.quorum.voters (``ID@HOST:PORT``) of one combined node. Raises
+    DirectoryRefusedError.
+    """
+    if roles and set(roles) != _ROLES:
+        raise DirectoryRefusedError(
+            f"process.roles is {','.join(roles)}: kwire is broker and controller in one. Give broker,controller, or leave "
+            "it out."
+        )
+    ids = [int(head) for head in (voter.partition("@")[0].strip() for voter in voters) if head.isdecimal()]
+    if ids:
+        _check_voters(ids, node_id)
 
 
 def check_layout(storage: Storage, directories: Sequence[str]) -> None:

@@ -13,7 +13,14 @@ from functools import partial
 from random import Random
 from typing import Final, TypeVar
 
-from broker.acceptance import DirectoryRefusedError, check_image, check_layout, check_level, check_quorum
+from broker.acceptance import (
+    DirectoryRefusedError,
+    check_image,
+    check_layout,
+    check_level,
+    check_quorum,
+    check_settings,
+)
 from broker.addresses import AddressBook, Endpoint
 from broker.cleaner.cleaner import Cleaner
 from broker.cleaner.wiring import make_cleaner
@@ -143,7 +150,11 @@ class Cluster:
 
         Raises StartError with what stands in the way.
         """
-        manager = self.manager
+        manager, config = self.manager, self.config
+        try:
+            check_settings(config.get_list("process.roles"), config.get_list("controller.quorum.voters"), self.node_id)
+        except DirectoryRefusedError as error:
+            raise StartError(str(error)) from None
         try:
             manager.lock()
         except DirectoryInUseError as error:

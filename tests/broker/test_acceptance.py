@@ -239,6 +239,15 @@ def test_more_brokers(base: Path) -> None:
     assert "more brokers than this one: 2, 3" in refused(base)
 
 
+def test_settings_of_a_node_of_several(base: Path) -> None:
+    assert "process.roles is broker: kwire is broker and controller" in refused(base, process_roles="broker")
+    assert "process.roles is controller" in refused(base, process_roles="controller")
+    several = "1@a:9093,2@b:9093"
+    assert "one of several controllers (1, 2)" in refused(base, controller_quorum_voters=several)
+    assert "a broker only: its controllers are 2" in refused(base, controller_quorum_voters="2@b:9093")
+    assert start(base, process_roles="controller,broker", controller_quorum_voters="1@a:9093") is None
+
+
 def test_a_damaged_quorum_state(base: Path) -> None:
     (base / "one" / METADATA / "quorum-state").write_text("{")
     assert "quorum-state is not readable" in refused(base)
