@@ -22,6 +22,7 @@ import errno
 import fcntl
 import os
 import resource
+import struct
 from collections import deque
 from typing import Any, Protocol, TypeAlias
 
@@ -30,6 +31,8 @@ from attrs import define, field
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
 _ATOMIC_SUFFIX = ".tmp"
+_WHOLE_FILE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+"""``struct flock`` of 64-bit Linux."""
 
 
 class OpenFile(Protocol):
@@ -359,6 +362,9 @@ class RealStorage:
             file = RealFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
             try:
                 fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Java locks records, which flock does not see. A lock of the open file, not of the process: closing
+                # another descriptor of the file does not lose it.
+                fcntl.fcntl(file.fd, fcntl.F_OFD_SETLK, _WHOLE_FILE)
             except BlockingIOError:
                 return None
             # who had it may have removed the file between our open and our lock

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import count
 from pathlib import Path
 
@@ -136,6 +138,40 @@ def test_a_second_broker_is_refused(tmp_path: Path) -> None:
     third = started(RealStorage(), str(tmp_path / "other"))
     third.unlock()
     first.close(NOW)
+    started(RealStorage(), str(tmp_path / "d")).unlock()
+
+
+HOLD_OR_TRY = """
+import fcntl, sys
+file = open(sys.argv[1], "r+")
+try:
+    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    print("refused", flush=True)
+else:
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_broker_that_locks_as_java_does_is_refused_and_refuses(tmp_path: Path) -> None:
+    """Kafka's FileLock is a record lock; flock and record locks do not see each other."""
+
+    def java(answer: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", HOLD_OR_TRY, str(tmp_path / "d" / ".lock")]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"{answer}\n"
+        return process
+
+    first = started(RealStorage(), str(tmp_path / "d"))
+    java("refused").communicate()
+    first.unlock()
+    (tmp_path / "d" / ".lock").touch()
+    other = java("locked")
+    with pytest.raises(DirectoryInUseError):
+        manager_of(RealStorage(), str(tmp_path / "d")).lock()
+    other.communicate()
     started(RealStorage(), str(tmp_path / "d")).unlock()
 
 
