@@ -32,8 +32,8 @@ def check_settings(roles: Sequence[str], voters: Sequence[str], node_id: int) ->
     """
     if roles and set(roles) != _ROLES:
         raise DirectoryRefusedError(
-            f"process.roles is {','.join(roles)}: kwire is broker and controller in one. Give broker,controller, or leave "
-            "it out."
+            f"process.roles is {','.join(roles)}: kwire is broker and controller in one. Give broker,controller, or "
+            "leave it out."
         )
     ids = [int(head) for head in (voter.partition("@")[0].strip() for voter in voters) if head.isdecimal()]
     if ids:
