@@ -181,6 +181,14 @@ class TestEnds:
         world.clock.advance(MARKER_RETRY_MS)
         assert world.state() is TransactionState.COMPLETE_COMMIT
 
+    def test_a_group_whose_topic_is_not_there_yet(self, world: TxnWorld) -> None:
+        del world.topics.partitions["__consumer_offsets"]
+        given = world.init()
+        assert world.add_offsets(given.producer_id, 0) == 0
+        assert world.describe().topics[0].topic == "__consumer_offsets"
+        assert world.end(given.producer_id, 0).error_code == 0
+        assert world.markers.written == []
+
     def test_other_ids_of_the_shard_go_on(self, world: TxnWorld) -> None:
         pid, epoch = world.open()
         world.markers.hold = True

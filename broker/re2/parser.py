@@ -1,152 +1,34 @@
-"""Regular expressions that clients send: RE2's syntax, matched in time linear in the text  (Kafka: com.google.re2j).
-
-Python's `re` takes look-around and back-references, which RE2 refuses, and may take for ever on a pattern like
-`(a+)+b`; a broker must do neither. A pattern becomes a small automaton whose states are followed all at once, and the
-sets of states seen are remembered.
-"""
+"""RE2's syntax: recursive descent over the text, building states as it goes."""
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
-from attrs import define
+from broker.re2.automaton import MAX_STATES, Fragment, State
+from broker.re2.characters import (
+    ASSERTIONS,
+    CLASSES,
+    END,
+    POSIX,
+    PatternError,
+    Test,
+    between,
+    inverted,
+    is_word,
+    unicode_class,
+)
 
 MAX_REPEAT: Final = 1000
-MAX_STATES: Final = 20_000
-_MAX_REMEMBERED: Final = 10_000
 _MAX_DEPTH: Final = 200
-_END: Final = ""
-
-_Test: TypeAlias = Callable[[str], bool]
-
-# Assertions: what has to hold between two characters ("" before the first and after the last).
-_Assertion: TypeAlias = Callable[[str, str], bool]
-
-_CLASSES: Final[dict[str, _Test]] = {
-    "d": lambda c: "0" <= c <= "9",
-    "w": lambda c: c.isascii() and (c.isalnum() or c == "_"),
-    "s": lambda c: c in "\t\n\f\r ",
-}
-_POSIX: Final[dict[str, _Test]] = {
-    "alnum": lambda c: c.isascii() and c.isalnum(),
-    "alpha": lambda c: c.isascii() and c.isalpha(),
-    "ascii": str.isascii,
-    "blank": lambda c: c in "\t ",
-    "cntrl": lambda c: c < " " or c == "\x7f",
-    "digit": _CLASSES["d"],
-    "graph": lambda c: "!" <= c <= "~",
-    "lower": lambda c: "a" <= c <= "z",
-    "print": lambda c: " " <= c <= "~",
-    "punct": lambda c: "!" <= c <= "~" and not c.isalnum(),
-    "space": lambda c: c in "\t\n\v\f\r ",
-    "upper": lambda c: "A" <= c <= "Z",
-    "word": _CLASSES["w"],
-    "xdigit": lambda c: c in "0123456789abcdefABCDEF",
-}
-_ESCAPES: Final = {"a": "\a", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_PUNCTUATION: Final = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+ESCAPES: Final = {"a": "\a", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+PUNCTUATION: Final = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
-def _is_word(char: str) -> bool:
-    return char != _END and _CLASSES["w"](char)
-
-
-_ASSERTIONS: Final[dict[str, _Assertion]] = {
-    "begin": lambda before, _: before == _END,
-    "end": lambda _, after: after == _END,
-    "line begin": lambda before, _: before in ("", "\n"),
-    "line end": lambda _, after: after in ("", "\n"),
-    "word": lambda before, after: _is_word(before) != _is_word(after),
-    "no word": lambda before, after: _is_word(before) == _is_word(after),
-}
-
-
-class PatternError(ValueError):
-    """Not a pattern in RE2's syntax, or one that is too large."""
-
-
-@define(slots=True)
-class _State:
-    """One state: passes a character (`test`), or nothing under a condition (`assertion`), or nothing at all.
-
-    next: where to; other: a second way.
-    """
-
-    test: _Test | None = None
-    assertion: _Assertion | None = None
-    next: int = -1
-    other: int = -1
-
-
-@define(slots=True)
-class _Fragment:
-    """A part of the automaton: from `first`, through, to `last`, whose `next` is still open."""
-
-    first: int
-    last: int
-
-
-class Pattern:
-    """A compiled pattern. Raises PatternError."""
-
-    __slots__ = ("_asserts", "_first", "_last", "_remembered", "_states")
-
-    def __init__(self, text: str) -> None:
-        parser = _Parser(text)
-        whole = parser.parse()
-        self._states = parser.states
-        self._first, self._last = whole.first, whole.last
-        self._asserts = any(state.assertion is not None for state in self._states)
-        self._remembered: dict[tuple[frozenset[int], str, str], frozenset[int]] = {}
-
-    def matches(self, text: str) -> bool:
-        """Whether the whole text matches."""
-        now = frozenset((self._first,))
-        before = _END
-        remembered = self._remembered
-        for char in text:
-            key = (now, before if self._asserts else "", char)
-            after = remembered.get(key)
-            if after is None:
-                after = self._step(now, before, char)
-                if len(remembered) >= _MAX_REMEMBERED:
-                    remembered.clear()
-                remembered[key] = after
-            if not after:
-                return False
-            now, before = after, char
-        return self._last in self._reached(now, before, _END)
-
-    def _step(self, now: frozenset[int], before: str, char: str) -> frozenset[int]:
-        found = set()
-        for index in self._reached(now, before, char):
-            state = self._states[index]
-            if state.test is not None and state.test(char):
-                found.add(state.next)
-        return frozenset(found)
-
-    def _reached(self, now: frozenset[int], before: str, after: str) -> set[int]:
-        """All states that need no character to be reached."""
-        seen: set[int] = set()
-        ways = list(now)
-        while ways:
-            index = ways.pop()
-            if index in seen or index < 0:
-                continue
-            seen.add(index)
-            state = self._states[index]
-            if state.test is None and (state.assertion is None or state.assertion(before, after)):
-                ways += (state.next, state.other)
-        return seen
-
-
-class _Parser:
+class Parser:
     """Recursive descent over the text, building states as it goes."""
 
     def __init__(self, text: str) -> None:
-        self.states: list[_State] = []
+        self.states: list[State] = []
         self._text = _without_quotes(text)
         self._position = 0
         self._depth = 0
@@ -155,66 +37,66 @@ class _Parser:
 
     # Parts of the automaton
 
-    def _add(self, state: _State) -> int:
+    def _add(self, state: State) -> int:
         if len(self.states) >= MAX_STATES:
             raise PatternError("the expression is too large")
         self.states.append(state)
         return len(self.states) - 1
 
-    def _empty(self) -> _Fragment:
-        index = self._add(_State())
-        return _Fragment(index, index)
+    def _empty(self) -> Fragment:
+        index = self._add(State())
+        return Fragment(index, index)
 
-    def _test(self, test: _Test) -> _Fragment:
-        last = self._add(_State())
-        return _Fragment(self._add(_State(test=test, next=last)), last)
+    def _test(self, test: Test) -> Fragment:
+        last = self._add(State())
+        return Fragment(self._add(State(test=test, next=last)), last)
 
-    def _assert(self, name: str) -> _Fragment:
-        last = self._add(_State())
-        return _Fragment(self._add(_State(assertion=_ASSERTIONS[name], next=last)), last)
+    def _assert(self, name: str) -> Fragment:
+        last = self._add(State())
+        return Fragment(self._add(State(assertion=ASSERTIONS[name], next=last)), last)
 
-    def _join(self, one: _Fragment, two: _Fragment) -> _Fragment:
+    def _join(self, one: Fragment, two: Fragment) -> Fragment:
         self.states[one.last].next = two.first
-        return _Fragment(one.first, two.last)
+        return Fragment(one.first, two.last)
 
-    def _either(self, one: _Fragment, two: _Fragment) -> _Fragment:
-        last = self._add(_State())
+    def _either(self, one: Fragment, two: Fragment) -> Fragment:
+        last = self._add(State())
         self.states[one.last].next = self.states[two.last].next = last
-        return _Fragment(self._add(_State(next=one.first, other=two.first)), last)
+        return Fragment(self._add(State(next=one.first, other=two.first)), last)
 
-    def _copy(self, part: _Fragment, begin: int, end: int) -> _Fragment:
+    def _copy(self, part: Fragment, begin: int, end: int) -> Fragment:
         """Once more what was built between two positions in the list of states."""
         shift = len(self.states) - begin
         for state in self.states[begin:end]:
             self._add(
-                _State(
+                State(
                     state.test,
                     state.assertion,
                     state.next + shift if state.next >= begin else state.next,
                     state.other + shift if state.other >= begin else state.other,
                 )
             )
-        return _Fragment(part.first + shift, part.last + shift)
+        return Fragment(part.first + shift, part.last + shift)
 
-    def _optional(self, part: _Fragment) -> _Fragment:
+    def _optional(self, part: Fragment) -> Fragment:
         return self._either(part, self._empty())
 
-    def _any_number(self, part: _Fragment) -> _Fragment:
-        last = self._add(_State())
-        way = self._add(_State(next=part.first, other=last))
+    def _any_number(self, part: Fragment) -> Fragment:
+        last = self._add(State())
+        way = self._add(State(next=part.first, other=last))
         self.states[part.last].next = way
-        return _Fragment(way, last)
+        return Fragment(way, last)
 
     # The grammar
 
-    def parse(self) -> _Fragment:
+    def parse(self) -> Fragment:
         whole = self._alternatives()
         if self._position < len(self._text):
             raise PatternError("unexpected )")
         return whole
 
     def _peek(self) -> str:
-        return self._text[self._position] if self._position < len(self._text) else _END
+        return self._text[self._position] if self._position < len(self._text) else END
 
     def _take(self) -> str:
         if self._position >= len(self._text):
@@ -228,7 +110,7 @@ class _Parser:
             return True
         return False
 
-    def _alternatives(self) -> _Fragment:
+    def _alternatives(self) -> Fragment:
         flags = self._flags
         found = self._sequence()
         while self._eat("|"):
@@ -236,7 +118,7 @@ class _Parser:
         self._flags = flags
         return found
 
-    def _sequence(self) -> _Fragment:
+    def _sequence(self) -> Fragment:
         found = self._empty()
         while self._peek() not in ("", "|", ")"):
             begin = len(self.states)
@@ -244,7 +126,7 @@ class _Parser:
             found = self._join(found, self._repeated(part, begin))
         return found
 
-    def _repeated(self, part: _Fragment, begin: int) -> _Fragment:
+    def _repeated(self, part: Fragment, begin: int) -> Fragment:
         bounds = self._bounds()
         if bounds is None:
             return part
@@ -293,7 +175,7 @@ class _Parser:
             raise PatternError("invalid repeat count")
         return least, most
 
-    def _atom(self) -> _Fragment:
+    def _atom(self) -> Fragment:
         char = self._take()
         if char == "(":
             return self._group()
@@ -311,15 +193,15 @@ class _Parser:
             return self._escaped()
         return self._literal(char)
 
-    def _literal(self, char: str) -> _Fragment:
+    def _literal(self, char: str) -> Fragment:
         return self._test(self._folded(char.__eq__))
 
-    def _folded(self, test: _Test) -> _Test:
+    def _folded(self, test: Test) -> Test:
         if "i" not in self._flags:
             return test
         return lambda c: test(c) or test(c.lower()) or test(c.upper())
 
-    def _group(self) -> _Fragment:
+    def _group(self) -> Fragment:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
             raise PatternError("expression nests too deeply")
@@ -330,7 +212,7 @@ class _Parser:
             ):
                 self._eat("<")
                 name, closed, _ = self._text[self._position :].partition(">")
-                if not closed or not name or not all(_is_word(each) for each in name):
+                if not closed or not name or not all(is_word(each) for each in name):
                     raise PatternError("invalid named capture")
                 self._position += len(name) + 1
             elif self._set_flags():
@@ -358,7 +240,7 @@ class _Parser:
             else:
                 raise PatternError("invalid or unsupported Perl syntax")
 
-    def _escaped(self) -> _Fragment:
+    def _escaped(self) -> Fragment:
         char = self._take()
         if char == "A":
             return self._assert("begin")
@@ -372,12 +254,12 @@ class _Parser:
         test = self._class_escape()
         return self._literal(self._char_escape()) if test is None else self._test(self._folded(test))
 
-    def _class_escape(self) -> _Test | None:
+    def _class_escape(self) -> Test | None:
         """After a backslash: a class of characters, or None (nothing is taken then)."""
         char = self._peek()
-        if char.lower() in _CLASSES and char:
+        if char.lower() in CLASSES and char:
             self._position += 1
-            return _negated(_CLASSES[char.lower()], char.isupper())
+            return inverted(CLASSES[char.lower()], char.isupper())
         if char in ("p", "P"):
             self._position += 1
             name = self._take()
@@ -389,16 +271,16 @@ class _Parser:
             negated = char == "P"
             if name.startswith("^"):
                 name, negated = name[1:], not negated
-            return _negated(_unicode_class(name), negated)
+            return inverted(unicode_class(name), negated)
         return None
 
     def _char_escape(self) -> str:
         """After a backslash: one character."""
         char = self._take()
-        if char in _PUNCTUATION:
+        if char in PUNCTUATION:
             return char
-        if char in _ESCAPES:
-            return _ESCAPES[char]
+        if char in ESCAPES:
+            return ESCAPES[char]
         if char in "01234567":
             # \1 to \7 alone would refer back to a group.
             digits = char
@@ -422,24 +304,24 @@ class _Parser:
             digits = rest[:2]
             size = 2
             valid = len(digits) == 2
-        if not valid or not all(_POSIX["xdigit"](each) for each in digits) or int(digits, 16) > 0x10FFFF:
+        if not valid or not all(POSIX["xdigit"](each) for each in digits) or int(digits, 16) > 0x10FFFF:
             raise PatternError("invalid escape sequence")
         self._position += size
         return chr(int(digits, 16))
 
-    def _char_class(self) -> _Test:
+    def _char_class(self) -> Test:
         negated = self._eat("^")
-        tests: list[_Test] = []
+        tests: list[Test] = []
         first = True
         while first or self._peek() != "]":
             first = False
             if self._eat("[:"):
                 name, closed, _ = self._text[self._position :].partition(":]")
                 refused = name.startswith("^")
-                if not closed or name.removeprefix("^") not in _POSIX:
+                if not closed or name.removeprefix("^") not in POSIX:
                     raise PatternError("invalid character class range")
                 self._position += len(name) + 2
-                tests.append(_negated(_POSIX[name.removeprefix("^")], refused))
+                tests.append(inverted(POSIX[name.removeprefix("^")], refused))
                 continue
             if self._peek() == "\\":
                 self._position += 1
@@ -455,9 +337,9 @@ class _Parser:
                 high = self._class_char()
                 if high < low:
                     raise PatternError("invalid character class range")
-            tests.append(_between(low, high))
+            tests.append(between(low, high))
         self._take()
-        return _negated(lambda c: any(test(c) for test in tests), negated)
+        return inverted(lambda c: any(test(c) for test in tests), negated)
 
     def _class_char(self) -> str:
         char = self._take()
@@ -473,42 +355,10 @@ def _without_quotes(text: str) -> str:
     while position < len(text):
         if text.startswith("\\Q", position):
             quoted, _, _ = text[position + 2 :].partition("\\E")
-            found += ["\\" + each if each in _PUNCTUATION else each for each in quoted]
+            found += ["\\" + each if each in PUNCTUATION else each for each in quoted]
             position += len(quoted) + 4
         else:
             step = 2 if text[position] == "\\" else 1
             found.append(text[position : position + step])
             position += step
     return "".join(found)
-
-
-def _negated(test: _Test, negated: bool) -> _Test:
-    return (lambda c: not test(c)) if negated else test
-
-
-def _between(low: str, high: str) -> _Test:
-    return lambda c: low <= c <= high
-
-
-def _unicode_class(name: str) -> _Test:
-    """A general category: L, Lu, ...; Any. Scripts are not known here."""
-    if name == "Any":
-        return lambda _: True
-    if name not in _CATEGORIES:
-        raise PatternError("invalid character class range")
-    return lambda c: unicodedata.category(c).startswith(name)
-
-
-_CATEGORIES: Final = frozenset(
-    f"{major}{minor}"
-    for major, minors in {
-        "C": "cfos",
-        "L": "lmotu",
-        "M": "cen",
-        "N": "dlo",
-        "P": "cdefios",
-        "S": "ckmo",
-        "Z": "lps",
-    }.items()
-    for minor in ["", *minors]
-)
