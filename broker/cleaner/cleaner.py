@@ -6,7 +6,7 @@ job's facts from the log, and the in-memory part of a swap. What blocks goes to 
 
 A cleaning ends early when its topic is deleted, moved or no longer compacted, when its log goes offline, and when the
 worker dies: then what it left is removed, what was swapped in stays, and the log is looked at again after
-``log.cleaner.backoff.ms``. A log that the cleaner does not understand is left out from then on (uncleanable).
+``log.cleaner.backoff.ms`` (twice as long each time it fails again). A log that the cleaner does not understand is left out from then on (uncleanable).
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ logger = logging.getLogger("kwire.cleaner")
 # Logs looked at, and directories of logs that are not open, before other work has its turn.
 _LOGS_AT_ONCE: Final = 25
 _DIRECTORIES_AT_ONCE: Final = 10
+_MOST_DOUBLINGS: Final = 6
 
 
 @define(slots=True, eq=False)
@@ -87,6 +88,8 @@ class Cleaner:
         self._runner = runner
         self._active: dict[TopicPartition, _Active] = {}
         self._paused: dict[TopicPartition, int] = {}
+        self._failures: dict[TopicPartition, int] = {}
+        """How often in a row."""
         self._retry_at_ms: dict[TopicPartition, float] = {}
         self._unopened: deque[TopicPartition] = deque()
         self._slots: set[int] = set()
@@ -287,6 +290,7 @@ class Cleaner:
                 for write in self._manager.checkpoint_cleaner(*key, result.end_offset):
                     await self._run_in_thread(partial(write.run, self._manager.storage))
             self._note(log, wanted, result, self._clock.monotonic_ms() - started_ms)
+            self._failures.pop(key, None)
             got_on = result.end_offset > wanted.first_dirty_offset
         except CleaningError as error:
             logger.warning("%s cannot be compacted, it is left out from now on: %s", log.name, error)
@@ -298,7 +302,7 @@ class Cleaner:
                 expected = isinstance(error, (WorkerGoneError, OSError, ApiError))
                 logger.error("the cleaning of %s failed, it is tried again: %s", log.name, error, exc_info=not expected)
                 self.stats.failed += 1
-                self._retry_at_ms[key] = self._clock.monotonic_ms() + settings.backoff_ms
+                self._try_later(key, settings.backoff_ms)
         # no `finally`: where the broker has stopped meanwhile, nothing here goes on, and closing the log cleans up
         if active.run is not None:
             active.run.kill()
@@ -310,6 +314,12 @@ class Cleaner:
             del self._active[key]
         active.done.resolve(None)
         return got_on
+
+    def _try_later(self, key: TopicPartition, backoff_ms: int) -> None:
+        """After the back-off, and after twice as long each time: a full disk is not read again and again."""
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        wait_ms = backoff_ms * 2 ** min(failures - 1, _MOST_DOUBLINGS)
+        self._retry_at_ms[key] = self._clock.monotonic_ms() + wait_ms
 
     async def _run(self, active: _Active, wanted: LogToClean, settings: CleanerSettings) -> CleaningResult:
         log, manager = active.log, self._manager
@@ -386,6 +396,7 @@ class Cleaner:
                 active.abort()
             self.stats.uncleanable.pop(key, None)
             self._retry_at_ms.pop(key, None)
+            self._failures.pop(key, None)
 
     def pause(self, topic: str, partition: int) -> Deferred[None]:
         """Leave the partition alone until ``resume``; done when nothing of it is under way any more."""

@@ -188,9 +188,14 @@ def test_a_failed_cleaning_is_tried_again_after_the_back_off(error: Exception) -
     world.turn(1)
     world.turn(BACKOFF_MS)
     assert len(world.runs) == 2
-    world.runs[1].work()
+    world.runs[1].fail(error)
+    world.turn(BACKOFF_MS)
+    assert len(world.runs) == 2, "twice as long"
+    world.turn(2 * BACKOFF_MS)
+    assert len(world.runs) == 3
+    world.runs[2].work()
     assert world.cleaner.stats.cleanings == 1
-    assert world.cleaner.stats.failed == 1
+    assert world.cleaner.stats.failed == 2
 
 
 def test_a_log_that_cannot_be_cleaned_is_left_out() -> None:
