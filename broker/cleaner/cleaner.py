@@ -6,7 +6,8 @@ job's facts from the log, and the in-memory part of a swap. What blocks goes to 
 
 A cleaning ends early when its topic is deleted, moved or no longer compacted, when its log goes offline, and when the
 worker dies: then what it left is removed, what was swapped in stays, and the log is looked at again after
-``log.cleaner.backoff.ms`` (twice as long each time it fails again). A log that the cleaner does not understand is left out from then on (uncleanable).
+``log.cleaner.backoff.ms``; after twice as long each time it fails again. A log that the cleaner does not understand is
+left out from then on (uncleanable).
 """
 
 from __future__ import annotations
