@@ -153,8 +153,11 @@ class Shard(Generic[StateT]):
                 self._fail(error, decision.answers)
                 return
             # The producer is fenced, or its transaction is over: its own affair, and nothing was appended.
+            code = refusal_code(error)
             for waiter, _ in decision.answers:
-                waiter.fail(ApiError(refusal_code(error)))
+                waiter.fail(ApiError(code))
+            if decision.on_refused is not None:
+                self.run(partial(decision.on_refused, code))
             return
         except Exception as error:
             # Whatever it was, the log may hold a part of it: read it anew.

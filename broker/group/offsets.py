@@ -6,6 +6,7 @@ Topics have passed the caller's checks: they exist, and a topic given by id has 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from attrs import define
 
@@ -154,6 +155,7 @@ def commit_transactional(
         if generation >= 0:
             raise ApiError(ErrorCode.ILLEGAL_GENERATION)
         group = state.get_or_create(group_id, decision)
+        decision.on_refused = partial(_forget_unstored, state, group_id)
     if group.state is DEAD:
         raise ApiError(ErrorCode.COORDINATOR_NOT_AVAILABLE)
     if generation >= 0 or (group.state is not EMPTY and (request.member_id or request.group_instance_id is not None)):
@@ -181,6 +183,13 @@ def commit_transactional(
             parts.append(TxnOffsetCommitResponsePartition(partition_index=index, error_code=code))
         answers.append(TxnOffsetCommitResponseTopic(name=name, partitions=parts))
     return answers
+
+
+def _forget_unstored(state: ShardState, group_id: str, _code: ErrorCode, _decision: Decision) -> None:
+    """The group that came into being with records that were refused, unless somebody has joined it since."""
+    group = state.groups.get(group_id)
+    if group is not None and group_id not in state.durable.groups and group.state is EMPTY:
+        del state.groups[group_id]
 
 
 def utf16_length(text: str) -> int:

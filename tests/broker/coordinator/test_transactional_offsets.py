@@ -182,6 +182,13 @@ class TestCommit:
         assert caught.value.code is ErrorCode.TRANSACTION_COORDINATOR_FENCED
         assert world.fetch({"t": [0]}) == {("t", 0): 1}, "nothing is loaded anew"
 
+    def test_a_refused_group_does_not_come_into_being(self, world: TransactionalWorld) -> None:
+        world.log_of("new").fail_append = RecordsRejectedError(ErrorCode.INVALID_TXN_STATE, "no guard")
+        assert refusal(world, 7, {("t", 0): 5}, "new") is ErrorCode.INVALID_TXN_STATE
+        assert world.describe("new").group_state == "Dead"
+        assert world.commit_in(7, {("t", 0): 5}, "new") == [0]
+        assert world.describe("new").group_state == "Empty"
+
     def test_a_marker_waits_for_its_commit(self, world: TransactionalWorld) -> None:
         world.commit_in(7, {("t", 0): 5})
         log = world.log_of("g")
