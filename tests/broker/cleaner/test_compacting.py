@@ -12,6 +12,12 @@ import trio
 from broker.cleaner.process import ProcessRunner
 from broker.clock import SystemClock
 from broker.cluster import Cluster
+from kwire.messages.alter_replica_log_dirs import (
+    AlterReplicaLogDir,
+    AlterReplicaLogDirsRequest,
+    AlterReplicaLogDirTopic,
+)
+from kwire.messages.delete_topics import DeleteTopicsRequest
 from kwire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from kwire.records import RecordBatchBuilder, iter_batches, read_records
 from tests.broker.cluster_helpers import Client, Running, running_server
@@ -118,5 +124,51 @@ def test_a_killed_worker_does_no_harm(tmp_path: Path) -> None:
             await until(lambda: all_clean(cluster, "t"))
             assert {key: value for _, key, value in await read_all(client, "t")} == last
             assert not [name for name in os.listdir(tmp_path / "one" / "t-0") if name.endswith((".cleaned", ".swap"))]
+
+    trio.run(main)
+
+
+def test_a_log_is_moved_while_it_is_compacted(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_server(tmp_path) as running:
+            directories = [str(tmp_path / name) for name in ("first", "second")]
+            cluster = add_broker(running, log_dirs=",".join(directories), log_cleaner_io_max_bytes_per_second="2000")
+            client = await running.connect(cluster)
+            await client.create_topic("t", **COMPACTED)
+            last = await fill(client, "t", 15)
+            await until(lambda: cluster.cleaner._active)
+            lies = cluster.manager.directory_of("t", 0)
+            assert lies is not None
+            (target,) = set(directories) - {lies.path}
+            topic = AlterReplicaLogDirTopic(name="t", partitions=[0])
+            request = AlterReplicaLogDirsRequest(dirs=[AlterReplicaLogDir(path=target, topics=[topic])])
+            answer = await client.send(request, 2)
+            assert answer.results[0].partitions[0].error_code == 0
+            await until(lambda: (cluster.manager.directory_of("t", 0) or lies).path == target)
+            cluster.config.set_dynamic({"log.cleaner.io.max.bytes.per.second": "1e9"}, {})
+            assert {key: value for _, key, value in await read_all(client, "t")} == last
+            await until(lambda: all_clean(cluster, "t"))
+            assert {key: value for _, key, value in await read_all(client, "t")} == last
+            assert cluster.cleaner.stats.failed == 0
+            checkpoint = Path(target) / "cleaner-offset-checkpoint"
+            await until(lambda: checkpoint.read_text().startswith("0\n1\nt 0 "))
+
+    trio.run(main)
+
+
+def test_a_topic_is_deleted_while_it_is_compacted(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_server(tmp_path) as running:
+            cluster = add_broker(running, log_cleaner_io_max_bytes_per_second="2000")
+            client = await running.connect(cluster)
+            for _ in range(2):
+                await client.create_topic("t", **COMPACTED)
+                await fill(client, "t", 8)
+                await until(lambda: cluster.cleaner._active)
+                answer = await client.send(DeleteTopicsRequest(topic_names=["t"], timeout_ms=1000), 5)
+                assert answer.responses[0].error_code == 0
+                await until(lambda: not cluster.cleaner._active)
+            assert cluster.cleaner.stats.failed == 0
+            assert cluster.cleaner.stats.aborted == 2
 
     trio.run(main)
