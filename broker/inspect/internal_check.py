@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterable
 
+from broker.group.record_batches import unpack_pairs
+from broker.group.record_codec import decode_record
 from broker.inspect.reading import Batch
 from broker.inspect.record_kinds import COORDINATOR_TOPICS
 from kwire.errors import KwireError
-from kwire.internal import UnknownRecordTypeError, decode_key, decode_value
-from kwire.records import read_records
+from kwire.internal import CONSUMER_OFFSETS, UnknownRecordTypeError, decode_key, decode_value
+from kwire.records import HEADER_SIZE, read_records
 
 
 def internal_consumer(topic: str) -> Callable[[Batch], str | None] | None:
@@ -16,24 +19,36 @@ def internal_consumer(topic: str) -> Callable[[Batch], str | None] | None:
     topics whose records are the users' own."""
     if topic not in COORDINATOR_TOPICS:
         return None
+    has_offsets = topic == CONSUMER_OFFSETS
+
+    def read_one(key: bytes | None, value: bytes | None) -> None:
+        if key is None:
+            raise KwireError("it has no key")
+        if has_offsets and decode_record(key, value) is not None:
+            return  # committed offsets are nearly all there is, and have a quick reader
+        try:
+            decoded = decode_key(key, topic)
+        except UnknownRecordTypeError:
+            return  # of a later version: passed over by coordinators too
+        if value is not None:
+            decode_value(decoded, value)
 
     def read(batch: Batch) -> str | None:
-        if batch.header.is_control:
+        header = batch.header
+        if header.is_control:
             return None
-        offset = batch.header.base_offset
+        pairs: Iterable[tuple[bytes | None, bytes | None]]
+        if header.is_compressed:
+            pairs = ((record.key, record.value) for record in read_records(batch.data))
+        else:
+            pairs = unpack_pairs(bytes(batch.data[HEADER_SIZE:]), header.record_count)
+        number = 0
         try:
-            for record in read_records(batch.data):
-                offset = record.offset
-                if record.key is None:
-                    return f"the record at offset {offset} has no key"
-                try:
-                    key = decode_key(record.key, topic)
-                except UnknownRecordTypeError:
-                    continue  # of a later version: passed over by coordinators too
-                if record.value is not None:
-                    decode_value(key, record.value)
-        except (KwireError, ValueError) as error:
-            return f"the record at offset {offset} cannot be read: {error}"
+            for key, value in pairs:
+                read_one(key, value)
+                number += 1
+        except (KwireError, ValueError, IndexError, struct.error) as error:
+            return f"record {number} of the batch at offset {header.base_offset} cannot be read: {error}"
         return None
 
     return read
