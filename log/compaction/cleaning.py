@@ -126,11 +126,10 @@ class _Cleaning:
                     keys = records.keys
                     offsets = [base_offset + delta for delta in records.offset_deltas]
                     if records.without_key or base_offset < start:
-                        pairs = [
-                            pair for pair in zip(keys, offsets, strict=True) if pair[0] is not None and pair[1] >= start
-                        ]
-                        keys = [key for key, _ in pairs]
-                        offsets = [offset for _, offset in pairs]
+                        pairs = zip(keys, offsets, strict=True)
+                        keyed = [(key, offset) for key, offset in pairs if key is not None and offset >= start]
+                        keys = [key for key, _ in keyed]
+                        offsets = [offset for _, offset in keyed]
                     if not offset_map.put(keys, offsets):  # type: ignore[arg-type]  # there is no None left
                         return False
                 if last_offset >= start:

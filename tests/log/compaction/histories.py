@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -23,10 +24,28 @@ from log.compaction.cleaning import clean
 from log.compaction.job import CleanedGroup, CleaningHooks, CleaningJob, CleaningResult
 from log.config import LogConfig
 from log.partition_log import PartitionLog
-from log.storage import RealStorage
+from log.storage import OpenFile, RealFile, RealStorage
 
 NOW = 1_700_000_000_000
 NO_SEQUENCE = -1
+
+
+class Unsynced(RealFile):
+    """Nothing here is about crashes (``tests/crash``)."""
+
+    __slots__ = ()
+
+    def sync(self) -> None:
+        pass
+
+
+class UnsyncedStorage(RealStorage):
+    def open(self, path: str, *, create: bool) -> OpenFile:
+        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+        return Unsynced(os.open(path, flags, 0o644))
+
+    def sync_dir(self, path: str) -> None:
+        pass
 
 
 @define
@@ -50,7 +69,7 @@ class History:
     candidate: LogToClean | None = None
     delay_ms: int = 0
     producers: list[Producer] = field(factory=list)
-    storage: RealStorage = field(factory=RealStorage)
+    storage: RealStorage = field(factory=UnsyncedStorage)
 
     def open(self) -> PartitionLog:
         log = PartitionLog.open(

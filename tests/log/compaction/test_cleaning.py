@@ -29,7 +29,7 @@ from log.compaction.job import (
     LastRecord,
     SourceSegment,
 )
-from log.filenames import CLEANED, LOG, OFFSET_INDEX, offset_name
+from log.filenames import CLEANED, LOG, OFFSET_INDEX, TIME_INDEX, offset_name
 from log.transaction_index import AbortedTransaction
 from tests.crash.fault_storage import FaultStorage
 
@@ -259,6 +259,21 @@ def test_a_full_map_ends_the_cleaning() -> None:
     assert [group.sources for group in log.result.groups] == [(0,)]
     with pytest.raises(CleaningError, match="too small"):
         log.clean(map_bytes=23)
+
+
+def test_batches_before_the_dirty_part_take_no_room_in_the_map() -> None:
+    log = Log([batch(number, [(b"%d" % number, b"v")]) for number in range(6)])
+    log.clean(first_dirty_offset=2, map_bytes=24 * 5, map_load_factor=0.4)
+    assert log.result.end_offset == 4
+    assert log.result.stats.map_entries == 2
+
+
+def test_full_indexes_become_sparser() -> None:
+    log = Log([batch(number, [(b"%d" % number, b"v")]) for number in range(20)])
+    log.clean(segment_index_bytes=60, index_interval_bytes=1)
+    sizes = [log.storage.size(f"/t-0/{offset_name(0, suffix)}{CLEANED}") for suffix in (OFFSET_INDEX, TIME_INDEX)]
+    assert 0 < sizes[0] <= 60
+    assert 0 < sizes[1] <= 60
 
 
 def test_a_batch_larger_than_the_buffer() -> None:

@@ -153,7 +153,7 @@ class Checked:
                 assert found_at.timestamp >= timestamp
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.integers(0, 1 << 32))
 def test_after_every_cleaning(tmp_path: Path, seed: int) -> None:
     run(tmp_path, seed, 4)

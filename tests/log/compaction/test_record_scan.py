@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kwire.errors import CorruptRecordsError
-from kwire.records import BatchHeader, RecordBatchBuilder, read_records
+from kwire.records import BatchHeader, Record, RecordBatchBuilder, read_records
 from kwire.records.batch import HEADER_SIZE
-from log.compaction.record_scan import read_timestamps, scan_records
+from log.compaction.record_scan import Records, read_timestamps, scan_records
 
 runs = st.lists(
     st.tuples(
@@ -81,3 +81,28 @@ def test_records_that_do_not_fill_the_batch() -> None:
         scan_records(data, HEADER_SIZE, len(data), 2)
     with pytest.raises(CorruptRecordsError):
         scan_records(data + b"rest", HEADER_SIZE, len(data) + 4, 1)
+
+
+def scan_built(builder: RecordBatchBuilder) -> tuple[Records, list[Record]]:
+    data = bytes(builder.build())
+    return scan_records(data, HEADER_SIZE, len(data), builder.record_count), list(read_records(data))
+
+
+def test_a_run_ends_where_values_begin_to_be_null() -> None:
+    builder = RecordBatchBuilder()
+    for number in range(40):
+        builder.append(b"key", None if number // 10 % 2 else b"", timestamp=5)  # of the same size
+    records, _ = scan_built(builder)
+    assert records.without_value == [*range(10, 20), *range(30, 40)]
+
+
+def test_a_run_ends_where_a_timestamp_is_wider() -> None:
+    """The record at 20 has the size of those before, and by chance their steering bytes at the same places."""
+    builder = RecordBatchBuilder()
+    for number in range(40):
+        wider = number == 20
+        builder.append(b"k" * 19 + b"\x14", b"v" * (9 if wider else 10), timestamp=5 + 100 * wider)
+    records, expected = scan_built(builder)
+    assert records.starts[21] - records.starts[20] == records.starts[20] - records.starts[19]
+    assert records.keys == [record.key for record in expected]
+    assert records.offset_deltas == list(range(40))
