@@ -66,6 +66,7 @@ _BY_NAME: Final = {
     CLEAN_SHUTDOWN: Kind.CLEAN_SHUTDOWN,
     **dict.fromkeys(OFFSET_CHECKPOINTS, Kind.OFFSET_CHECKPOINT),
 }
+_OF_LOG_DIRECTORY: Final = (Kind.META_PROPERTIES, Kind.OFFSET_CHECKPOINT, Kind.CLEAN_SHUTDOWN)
 _SNAPSHOT_NAME: Final = re.compile(r"(\d{20})-(\d{10})\.checkpoint(\.part|\.deleted)?")
 _MARKED_DIR: Final = re.compile(r"(.+)\.[0-9a-f]{32}-(?:delete|stray|future)")
 _ORDER: Final = list(Kind)
@@ -103,7 +104,9 @@ def data_file(path: str) -> DataFile | None:
     if name == BOOTSTRAP:
         return DataFile(path, Kind.METADATA_SNAPSHOT, METADATA_TOPIC, 0)
     kind = _BY_NAME.get(name)
-    return None if kind is None else DataFile(path, kind, topic, partition)
+    if kind is None:
+        return None
+    return DataFile(path, kind) if kind in _OF_LOG_DIRECTORY else DataFile(path, kind, topic, partition)
 
 
 def partition_of(directory: str) -> tuple[str | None, int | None]:

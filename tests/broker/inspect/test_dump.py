@@ -10,7 +10,7 @@ import pytest
 
 from broker.cli.dump import Selection, find, parse_range, select
 from broker.inspect.entries import EVERYTHING, DumpOptions
-from broker.inspect.files import Kind, data_file, files_of
+from broker.inspect.files import Kind, data_file, files_of, is_partition_dir
 from broker.inspect.reading import Batch, Damage, ReadFile, walk
 from broker.inspect.record_kinds import decode_control, decode_record
 from broker.inspect.text import entry_text
@@ -120,6 +120,14 @@ def test_names_below_a_data_directory(data: Path) -> None:
     assert find("plain", [str(data)]) == [f"{data}/plain-0", f"{data}/plain-1"]
     assert find("nothing", [str(data), "nowhere"]) == []
     assert find(str(data), []) == [str(data)]
+
+
+def test_a_data_directory_may_have_a_partitions_name(data: Path) -> None:
+    named = data.rename(data.parent / "broker-1")
+    assert not is_partition_dir(str(named))
+    found = {Path(file.path).name: file.topic for file in files_of(str(named))}
+    assert found["meta.properties"] is None
+    assert found["recovery-point-offset-checkpoint"] is None
 
 
 def test_files_that_are_marked_or_unknown(rich: Path, tmp_path: Path) -> None:
