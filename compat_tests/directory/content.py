@@ -90,7 +90,7 @@ class Content:
         wire.ask("FindCoordinator", 3, key="commits", key_type=0)
         for partition in range(3):
             eventually(lambda p=partition: member.commit("codecs", 3 * self.leg + p, partition=p), lambda e: e == 0, "")
-        joined = stable(wire, "members", session_timeout_ms=1000, protocol_type="something")
+        joined = stable(wire, "members", session_timeout_ms=6000, protocol_type="something")
         assert joined.commit("idempotent", self.leg) == 0
         if self.leg % 2:
             joined.leave()  # else it is gone when its session is over
