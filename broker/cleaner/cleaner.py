@@ -134,25 +134,21 @@ class Cleaner:
                 self._clock.call_later(0, partial(self._start_slot, slot))
 
     def _start_slot(self, slot: int) -> None:
-        def ended(done: Deferred[None]) -> None:
-            try:
-                done.result()
-            except Exception:
-                logger.exception("the cleaner has stopped by an unexpected error")
-
-        start(self._work(slot)).add_callback(ended)
+        start(self._work(slot))
 
     async def _work(self, slot: int) -> None:
         """What one of Kafka's cleaner threads does."""
-        try:
-            while not self._stopped and slot < self.settings.threads:
+        while not self._stopped and slot < self.settings.threads:
+            cleaned = False
+            try:
                 candidate = await self._choose()
                 cleaned = candidate is not None and await self._clean(*candidate)
                 await self._retention()
-                if not cleaned:
-                    await self._rest(self.settings.backoff_ms)
-        finally:
-            self._slots.discard(slot)
+            except Exception:
+                logger.exception("unexpected error in the cleaner; it goes on after log.cleaner.backoff.ms")
+            if not cleaned:
+                await self._rest(self.settings.backoff_ms)
+        self._slots.discard(slot)
 
     def _pause(self, ms: float) -> Deferred[None]:
         done: Deferred[None] = Deferred()
