@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 
 TransactionDecision = Decision[TransactionRecord]
 MARKERS: Final = "markers"
+_SLICE_RECORDS: Final = 128
+_RECORD_COST_BYTES: Final = 256
+"""A record is decoded in the time in which so many bytes are read."""
 _FINISH_KEY: Final[TimerKey] = ("finish",)
 
 
@@ -65,15 +68,17 @@ class TransactionMachine:
                 raw[key] = value
 
     def rest(self, state: ShardState) -> Iterator[int]:
-        return iter(())
-
-    def loaded(self, state: ShardState) -> int:
+        """Decode what is left, some hundred records a slice."""
         raw, state.raw = state.raw, {}
-        for key, value in raw.items():
+        for position, (key, value) in enumerate(raw.items(), 1):
             try:
                 state.replay(decode_record(key, value))
             except DecodeError as error:
                 log.warning("partition %d: a record that cannot be read is passed over: %s", self._partition, error)
+            if position % _SLICE_RECORDS == 0:
+                yield _SLICE_RECORDS * _RECORD_COST_BYTES
+
+    def loaded(self, state: ShardState) -> int:
         return len(state.transactions)
 
     def begin(self, state: ShardState, decision: TransactionDecision) -> None:

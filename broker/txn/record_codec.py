@@ -17,17 +17,17 @@ from broker.txn.states import TransactionState
 from broker.txn.transaction import NO_PRODUCER_ID, TopicPartition, Transaction, TransactionRecord
 from kwire import codec
 from kwire.errors import DecodeError
-from kwire.internal.transaction_state import TransactionLogKey, TransactionLogValue
-from kwire.primitives import unsigned_varint
+from kwire.internal.transaction_state import TransactionLogValue
+from kwire.primitives import read_unsigned_varint, unsigned_varint
 from kwire.records import HEADER_SIZE, iter_batches, read_records
 
 KEY_VERSION = 0
-MAX_VALUE_VERSION = 1
 _KEY_HEAD = struct.Struct(">hh")
 _HEAD = struct.Struct(">hqhib")
 _TIMES = struct.Struct(">qq")
 _INT16 = struct.Struct(">h")
 _INT32 = struct.Struct(">i")
+_INT64 = struct.Struct(">q")
 _TAGGED_INT64 = struct.Struct(">bbq")
 _TAGGED_INT16 = struct.Struct(">bbh")
 _NO_TAGS = b"\x00"
@@ -140,39 +140,107 @@ def decode_record(key: bytes, value: bytes | None) -> TransactionRecord:
     version = _version(key, "key")
     if version != KEY_VERSION:
         raise DecodeError(f"a transaction record's key of version {version}")
-    transactional_id = codec.decode(TransactionLogKey, 0, key, 2).transactional_id
+    size = int.from_bytes(key[2:4], "big", signed=True)
+    if len(key) < 4 or size < 0 or 4 + size > len(key):
+        raise DecodeError("a transactional id ends after its key")
+    try:
+        transactional_id = str(key[4 : 4 + size], "utf-8")
+    except UnicodeDecodeError as error:
+        raise DecodeError(f"not a transactional id: {error}") from None
     return TransactionRecord(transactional_id, None if value is None else decode_value(value))
 
 
 def decode_value(data: bytes) -> Transaction:
     """A value of version 0 or 1. Raises DecodeError."""
     version = _version(data, "value")
-    if not 0 <= version <= MAX_VALUE_VERSION:
+    if version == 1:
+        try:
+            return _decode_value_1(data)
+        except (struct.error, IndexError, UnicodeDecodeError) as error:
+            raise DecodeError(f"not a transaction record's value: {error}") from None
+    if version != 0:
         raise DecodeError(f"a transaction record's value of version {version}")
     value = codec.decode(TransactionLogValue, version, data, 2)
-    try:
-        state = TransactionState(value.transaction_status)
-    except ValueError:
-        raise DecodeError(f"transaction status {value.transaction_status}") from None
-    partitions: tuple[TopicPartition, ...] = ()
-    if state is not TransactionState.EMPTY:
-        if value.transaction_partitions is None:
-            raise DecodeError(f"no list of partitions in a transaction in state {state.name}")
-        partitions = join(
-            (), [(topic.topic, index) for topic in value.transaction_partitions for index in topic.partition_ids]
-        )
+    listed = value.transaction_partitions
     return Transaction(
         producer_id=value.producer_id,
         producer_epoch=value.producer_epoch,
         timeout_ms=value.transaction_timeout_ms,
-        state=state,
-        partitions=partitions,
+        state=(state := _state(value.transaction_status)),
+        partitions=_partitions(
+            state, None if listed is None else [(each.topic, index) for each in listed for index in each.partition_ids]
+        ),
         start_ms=value.transaction_start_timestamp_ms,
         last_update_ms=value.transaction_last_update_timestamp_ms,
-        previous_producer_id=value.previous_producer_id,
-        next_producer_id=value.next_producer_id,
-        client_version=value.client_transaction_version,
     )
+
+
+def _decode_value_1(data: bytes) -> Transaction:
+    """By hand, as there may be a million at start."""
+    _, producer_id, producer_epoch, timeout_ms, status = _HEAD.unpack_from(data)
+    count, position = read_unsigned_varint(data, _HEAD.size)
+    listed: list[TopicPartition] = []
+    for _ in range(count - 1):
+        size, position = read_unsigned_varint(data, position)
+        end = position + size - 1
+        if size < 1 or end > len(data):
+            raise DecodeError("a topic's name ends after the record")
+        topic = str(data[position:end], "utf-8")
+        number, position = read_unsigned_varint(data, end)
+        end = position + 4 * (number - 1)
+        if number < 1 or end > len(data):
+            raise DecodeError("a list of partitions ends after the record")
+        listed += [(topic, index) for index in struct.unpack_from(f">{number - 1}i", data, position)]
+        position = _skip_tags(data, end)
+    last_update_ms, start_ms = _TIMES.unpack_from(data, position)
+    state = _state(status)
+    value = Transaction(
+        producer_id=producer_id,
+        producer_epoch=producer_epoch,
+        timeout_ms=timeout_ms,
+        state=state,
+        partitions=_partitions(state, listed if count else None),
+        start_ms=start_ms,
+        last_update_ms=last_update_ms,
+    )
+    tags, position = read_unsigned_varint(data, position + _TIMES.size)
+    for _ in range(tags):
+        tag, position = read_unsigned_varint(data, position)
+        size, position = read_unsigned_varint(data, position)
+        if position + size > len(data):
+            raise DecodeError("a tagged field ends after the record")
+        if tag == 0:
+            (value.previous_producer_id,) = _INT64.unpack_from(data, position)
+        elif tag == 1:
+            (value.next_producer_id,) = _INT64.unpack_from(data, position)
+        elif tag == 2:
+            (value.client_version,) = _INT16.unpack_from(data, position)
+        position += size
+    return value
+
+
+def _skip_tags(data: bytes, position: int) -> int:
+    tags, position = read_unsigned_varint(data, position)
+    for _ in range(tags):
+        _, position = read_unsigned_varint(data, position)
+        size, position = read_unsigned_varint(data, position)
+        position += size
+    return position
+
+
+def _state(status: int) -> TransactionState:
+    try:
+        return TransactionState(status)
+    except ValueError:
+        raise DecodeError(f"transaction status {status}") from None
+
+
+def _partitions(state: TransactionState, listed: list[TopicPartition] | None) -> tuple[TopicPartition, ...]:
+    if state is TransactionState.EMPTY:
+        return ()
+    if listed is None:
+        raise DecodeError(f"no list of partitions in a transaction in state {state.name}")
+    return join((), listed) if listed else ()
 
 
 def _version(data: bytes, what: str) -> int:

@@ -118,6 +118,34 @@ def test_batches(records: list[tuple[str, Transaction | None]], room: int) -> No
         assert sorted_records(decode_record(key or b"", value) for key, value in pairs) == sorted_records(wanted)
 
 
+@given(st.binary(max_size=80))
+def test_values_that_are_read_are_read_as_declared(data: bytes) -> None:
+    try:
+        value = decode_value(b"\0\1" + data)
+    except DecodeError:
+        return
+    declared = codec.decode(TransactionLogValue, 1, b"\0\1" + data, 2)
+    assert (value.producer_id, value.last_update_ms) == (
+        declared.producer_id,
+        declared.transaction_last_update_timestamp_ms,
+    )
+    assert (value.next_producer_id, value.client_version) == (
+        declared.next_producer_id,
+        declared.client_transaction_version,
+    )
+
+
+def test_unknown_tagged_fields() -> None:
+    value = Transaction(1, 2, 3, TransactionState.ONGOING, (("t", 0),), 4, 5, 6)
+    data = encode_value(value, 1)
+    # One more tag on the topic, one more on the whole.
+    topic_tags = data.index(b"\x02t\x02\0\0\0\0\0") + 7
+    data = data[:topic_tags] + b"\1\7\2ab" + data[topic_tags + 1 :]
+    head, tail = data[:-11], data[-11:]
+    assert tail[0] == 1
+    assert decode_value(head + b"\2" + tail[1:] + b"\x09\3abc") == value
+
+
 @given(st.binary(max_size=60), st.none() | st.binary(max_size=60))
 def test_garbage(key: bytes, value: bytes | None) -> None:
     with suppress(DecodeError):
