@@ -13,9 +13,9 @@ from compat_tests.clients.test_aiokafka import consumer, in_loop, read, settings
 from compat_tests.clients.transactions import (
     committed,
     committed_offset,
-    everything,
     fill,
     make_topics,
+    wait_for_end,
     wait_for_state,
 )
 
@@ -73,7 +73,7 @@ async def test_commit_and_abort(any_endpoint: Endpoint, endpoint: Endpoint, one:
         assert [r.value for r in await read(these, 2)] == [b"a", b"b"]
     async with reader(any_endpoint, one, "read_uncommitted") as all_:
         assert [r.value for r in await read(all_, 3)] == [b"a", b"lost", b"b"]
-    assert everything(endpoint, one) == 6
+    wait_for_end(endpoint, one, 6)
 
 
 @capability("transactions")

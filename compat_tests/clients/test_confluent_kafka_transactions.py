@@ -13,9 +13,9 @@ from compat_tests.clients.test_confluent_kafka import consumer, settings
 from compat_tests.clients.transactions import (
     committed,
     committed_offset,
-    everything,
     fill,
     make_topics,
+    wait_for_end,
     wait_for_state,
 )
 from compat_tests.clients.warnings_log import WarningsLog
@@ -85,7 +85,7 @@ def test_commit_and_abort(any_endpoint: Endpoint, endpoint: Endpoint, one: str, 
     with reader(any_endpoint, one, "read_committed") as these, reader(any_endpoint, one, "read_uncommitted") as all_:
         assert values(these, 2) == [b"a", b"b"]
         assert values(all_, 3) == [b"a", b"lost", b"b"]
-    assert everything(endpoint, one) == 6
+    wait_for_end(endpoint, one, 6)
 
 
 @capability("transactions")

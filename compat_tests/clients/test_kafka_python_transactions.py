@@ -14,9 +14,9 @@ from compat_tests.clients.test_kafka_python import consumer, read, settings
 from compat_tests.clients.transactions import (
     committed,
     committed_offset,
-    everything,
     fill,
     make_topics,
+    wait_for_end,
     wait_for_state,
 )
 
@@ -72,7 +72,7 @@ def test_commit_and_abort(any_endpoint: Endpoint, endpoint: Endpoint, one: str, 
         assert [r.value for r in read(these, 2)] == [b"a", b"b"]
     with reader(any_endpoint, one, "read_uncommitted") as all_:
         assert [r.value for r in read(all_, 3)] == [b"a", b"lost", b"b"]
-    assert everything(endpoint, one) == 6
+    wait_for_end(endpoint, one, 6)
 
 
 @capability("transactions")

@@ -2,7 +2,7 @@
 
 from compat_tests.clients.support import Endpoint
 from compat_tests.raw.batches import batch
-from compat_tests.raw.transactions import Txn, committed_values
+from compat_tests.raw.transactions import Txn, committed_values, last_stable
 from compat_tests.raw.wire import Wire, eventually
 
 
@@ -26,15 +26,20 @@ def fill(endpoint: Endpoint, topic: str, count: int) -> None:
 
 
 def committed(endpoint: Endpoint, topic: str) -> list[bytes]:
-    """What is committed now in partition 0."""
+    """What is committed in partition 0 once no transaction is open in it: markers come after EndTxn's answer."""
     with wire_of(endpoint) as wire:
+        eventually(
+            lambda: last_stable(wire, topic) - wire.start_and_end(topic)[1],
+            lambda behind: behind == 0,
+            "the end of all transactions",
+        )
         return committed_values(wire, topic)
 
 
-def everything(endpoint: Endpoint, topic: str) -> int:
-    """The end of partition 0, markers counted."""
+def wait_for_end(endpoint: Endpoint, topic: str, offset: int) -> None:
+    """Until partition 0 ends there, markers counted."""
     with wire_of(endpoint) as wire:
-        return wire.start_and_end(topic)[1]
+        eventually(lambda: wire.start_and_end(topic)[1], lambda end: end == offset, f"the end of {topic}")
 
 
 def wait_for_state(endpoint: Endpoint, transactional_id: str, state: str) -> None:

@@ -45,8 +45,8 @@ def test_commit_and_abort(java: Java) -> None:
     producer.abort()
     producer.begin(topic, "c")
     producer.commit()
-    assert read_all(java, topic) == ["a", "b", "c"]
-    assert read_all(java, topic, committed=False) == ["a", "b", "lost", "c"]
+    eventually(lambda: read_all(java, topic), ["a", "b", "c"])
+    eventually(lambda: read_all(java, topic, committed=False), ["a", "b", "lost", "c"])
 
 
 @pytest.mark.capability("transactions")
@@ -56,8 +56,8 @@ def test_open_transaction_is_not_read(java: Java) -> None:
     java.producer().send_values(topic, "plain", partition=0)
     producer.begin(topic, "open")
     java.producer().send_values(topic, "behind", partition=0)
-    assert read_all(java, topic) == ["plain"]
-    assert read_all(java, topic, committed=False) == ["plain", "open", "behind"]
+    eventually(lambda: read_all(java, topic), ["plain"])
+    eventually(lambda: read_all(java, topic, committed=False), ["plain", "open", "behind"])
     consumer = java.consumer(**COMMITTED)
     consumer.assign((topic, 0))
     waiting = consumer.start("poll", count=3, timeout_ms=15000)
@@ -70,7 +70,7 @@ def test_many_transactions(java: Java) -> None:
     topic = java.create_topic()
     committed = transactional(java).do("transactions", topic=topic, count=60, records=5, abort_every=3)
     assert committed == 200
-    assert read_all(java, topic) == [str(number) for number in range(200)]
+    eventually(lambda: read_all(java, topic), [str(number) for number in range(200)])
 
 
 @pytest.mark.capability("transactions")
@@ -97,7 +97,7 @@ def test_empty_transactions(java: Java) -> None:
         end()
     producer.begin(topic, "v")
     producer.commit()
-    assert read_all(java, topic) == ["v"]
+    eventually(lambda: read_all(java, topic), ["v"])
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_classic_generation(java: Java, classic: None) -> None:
     topic, name = java.create_topic(), java.fresh_name("txn")
     producer = transactional(java, name)
     assert producer.do("transactions", topic=topic, count=6, records=2, abort_every=3) == 8
-    assert read_all(java, topic) == [str(number) for number in range(8)]
+    eventually(lambda: read_all(java, topic), [str(number) for number in range(8)])
     assert java.admin("describe_transactions", ids=[name])[name]["epoch"] == 0
 
 
@@ -144,7 +144,7 @@ def test_offsets_with_group_metadata(java: Java) -> None:
     producer.commit()
     committed = consumer.do("committed", partitions=[(source, 0)])[f"{source}:0"]
     assert (committed["offset"], committed["metadata"]) == (3, "note")
-    assert read_all(java, target) == ["a!", "b!", "c!"]
+    eventually(lambda: read_all(java, target), ["a!", "b!", "c!"])
 
 
 @pytest.mark.capability("transactions: offsets")
@@ -166,7 +166,7 @@ def test_offsets_of_a_member_that_was_replaced(java: Java) -> None:
     producer.begin(target, "a!")
     producer.do("send_offsets", offsets=[(source, 0, 1)], member=member)
     producer.commit()
-    assert read_all(java, target) == ["a!"]
+    eventually(lambda: read_all(java, target), ["a!"])
 
 
 @pytest.mark.capability("transactions: exactly once")
@@ -191,8 +191,8 @@ def test_consume_transform_produce_with_a_crash(java: Java) -> None:
 
     work(4, crash=True)
     work(7, crash=False)
-    assert read_all(java, target) == [f"{number}!" for number in range(50)]
-    assert java.admin("group_offsets", group=group)[f"{source}:0"]["offset"] == 50
+    eventually(lambda: read_all(java, target), [f"{number}!" for number in range(50)])
+    eventually(lambda: java.admin("group_offsets", group=group)[f"{source}:0"]["offset"], 50)
 
 
 @pytest.mark.capability("transactions: fencing")
@@ -208,7 +208,7 @@ def test_zombie_is_fenced(java: Java) -> None:
         zombie.commit()
     assert caught.value.kind in ("ProducerFencedException", "InvalidProducerEpochException", "KafkaException")
     heir.commit()
-    assert read_all(java, topic) == ["kept"]
+    eventually(lambda: read_all(java, topic), ["kept"])
 
 
 @pytest.mark.capability("transactions: fencing")
@@ -221,7 +221,7 @@ def test_producers_fenced_by_the_admin_client(java: Java) -> None:
     with pytest.raises(JavaError) as caught:
         producer.commit()
     assert caught.value.kind == "ProducerFencedException"
-    assert read_all(java, topic) == []
+    eventually(lambda: read_all(java, topic), [])
 
 
 @pytest.mark.capability("transactions: timeout")
@@ -236,7 +236,7 @@ def test_transaction_past_its_time_is_aborted(java: Java) -> None:
     heir = transactional(java, name)
     heir.begin(topic, "kept")
     heir.commit()
-    assert read_all(java, topic) == ["kept"]
+    eventually(lambda: read_all(java, topic), ["kept"])
 
 
 @pytest.mark.capability("transactions: timeout")
@@ -259,7 +259,7 @@ def test_transaction_goes_on_after_a_refused_record(java: Java) -> None:
     producer.abort()
     producer.begin(topic, "kept")
     producer.commit()
-    assert read_all(java, topic) == ["kept"]
+    eventually(lambda: read_all(java, topic), ["kept"])
 
 
 @pytest.mark.capability("transactions: isolation level")
@@ -275,7 +275,7 @@ def test_offsets_by_isolation_level(java: Java) -> None:
         assert consumer.do("position", partition=(topic, 0)) == end
     producer.commit()
     consumer = java.consumer(**COMMITTED)
-    assert consumer.do("end_offsets", partitions=[(topic, 0)]) == {f"{topic}:0": 3}
+    eventually(lambda: consumer.do("end_offsets", partitions=[(topic, 0)]), {f"{topic}:0": 3})
 
 
 # The Admin client
@@ -343,8 +343,12 @@ def test_describe_producers(java: Java, opened: Callable[[Producer, str], dict[s
     known = opened(producer, topic)
     assert (known["epoch"], known["sequence"], known["transaction_start"]) == (0, 0, 0)
     producer.commit()
-    (known,) = java.admin("describe_producers", partitions=[(topic, 0)])[f"{topic}:0"]
-    assert (known["epoch"], known["transaction_start"], known["coordinator_epoch"]) == (1, None, 0)
+
+    def after() -> tuple[Any, ...]:
+        (known,) = java.admin("describe_producers", partitions=[(topic, 0)])[f"{topic}:0"]
+        return known["epoch"], known["transaction_start"], known["coordinator_epoch"]
+
+    eventually(after, (1, None, 0))
 
 
 @pytest.mark.capability("admin: transactions")
@@ -353,11 +357,11 @@ def test_abort_transaction(java: Java, opened: Callable[[Producer, str], dict[st
     topic = java.create_topic()
     known = opened(transactional(java), topic)
     java.producer().send_values(topic, "behind", partition=0)
-    assert read_all(java, topic) == []
+    eventually(lambda: read_all(java, topic), [])
     java.admin(
         "abort_transaction", partition=(topic, 0), producer_id=known["id"], epoch=known["epoch"], coordinator_epoch=0
     )
-    assert read_all(java, topic) == ["behind"]
+    eventually(lambda: read_all(java, topic), ["behind"])
     producers = java.admin("describe_producers", partitions=[(topic, 0)])[f"{topic}:0"]
     assert [p["transaction_start"] for p in producers] == [None, None]
 
@@ -390,4 +394,4 @@ def test_transactions_tool(java: Java, opened: Callable[[Producer, str], dict[st
 def test_transactions_over_tls(java_tls: Java) -> None:
     topic = java_tls.create_topic()
     assert transactional(java_tls).do("transactions", topic=topic, count=4, records=5, abort_every=2) == 10
-    assert read_all(java_tls, topic) == [str(number) for number in range(10)]
+    eventually(lambda: read_all(java_tls, topic), [str(number) for number in range(10)])
