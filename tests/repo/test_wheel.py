@@ -85,6 +85,7 @@ def test_only_kwire_is_at_the_top(wheel: Path) -> None:
         "kwire/launcher.py",
         "kwire/_server/log/__init__.py",
         "kwire/_server/broker/cli/main.py",
+        "kwire/_server/broker/cleaner/worker_main.py",
         "kwire/_server/broker/config/data/broker.csv",
     ):
         assert name in names

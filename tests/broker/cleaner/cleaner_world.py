@@ -206,6 +206,7 @@ def small(**values: Any) -> LogConfig:
     settings: dict[str, Any] = {
         "cleanup_policy": ("compact",),
         "segment_bytes": 500,
+        "segment_index_bytes": 1000,
         "file_delete_delay_ms": 0,
         "min_cleanable_dirty_ratio": 0.5,
     }
