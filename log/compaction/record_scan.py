@@ -227,11 +227,20 @@ class Timestamps:
 def read_timestamps(records: Records, kept: Sequence[int], base_timestamp: int) -> Timestamps:
     """Of the records with these indices."""
     data = records.data
+    starts = records.starts
     timestamps = []
     tails = []
     for index in kept:
-        _, position = read_varint(data, records.starts[index])
-        delta, position = read_varlong(data, position + 1)
-        timestamps.append(wrap_int64(base_timestamp + delta))
+        position = starts[index]
+        while data[position] >= 0x80:
+            position += 1
+        position += 2  # and the attributes
+        byte = data[position]
+        if byte < 0x80:
+            position += 1
+            timestamps.append(base_timestamp + ((byte >> 1) ^ -(byte & 1)))
+        else:
+            delta, position = read_varlong(data, position)
+            timestamps.append(wrap_int64(base_timestamp + delta))
         tails.append(position)
     return Timestamps(timestamps, tails)
