@@ -6,11 +6,13 @@ Exact while no bucket was turned into a tree, which takes more than eight partit
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from broker.group.ids import java_hash
 from broker.txn.transaction import TopicPartition
 
 _MIN_BUCKETS = 16
+_hash = lru_cache(maxsize=1024)(java_hash)
 
 
 def join(present: Sequence[TopicPartition], added: Iterable[TopicPartition]) -> tuple[TopicPartition, ...]:
@@ -30,7 +32,7 @@ def in_order(items: list[TopicPartition], buckets: int) -> list[TopicPartition]:
     mask = buckets - 1
 
     def bucket(item: TopicPartition) -> int:
-        value = ((31 + item[1]) * 31 + java_hash(item[0])) & 0xFFFFFFFF
+        value = ((31 + item[1]) * 31 + _hash(item[0])) & 0xFFFFFFFF
         return (value ^ (value >> 16)) & mask
 
     return sorted(items, key=bucket)
