@@ -124,6 +124,7 @@ def metadata_log_config(config: BrokerConfig) -> LogConfig:
         segment_ms=config.get_int("metadata.log.segment.ms"),
         max_message_bytes=2**31 - 1,
         file_delete_delay_ms=config.get_int("internal.metadata.delete.delay.millis"),
+        flush_messages=1,  # nothing of it counts before its fsync, and recovery believes the disk alone
     )
 
 

@@ -41,7 +41,7 @@ class Network:
     def __init__(self, simulation: Simulation, broker: SimulatedBroker) -> None:
         self.simulation = simulation
         self.broker = broker
-        self.chances = Chances()
+        self.chances = Chances(0.0, 0.0)
         self.dropped_before = 0
         self.dropped_after = 0
         self.requests = 0

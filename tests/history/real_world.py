@@ -169,7 +169,7 @@ class RealWorld:
         self.stopping = False
         self.topic_ids: dict[str, bytes] = {}
         self.links: set[RealLink] = set()
-        self.chance = 0.01
+        self.chance = 0.0
         self.dropped = 0
         self.faults: Counter[str] = Counter()
         self._began = 0.0
@@ -204,6 +204,7 @@ class RealWorld:
         try:
             async with trio.open_nursery() as self._nursery:
                 await create_topics(self, transactions=True)
+                self.chance = 0.01
                 with trio.move_on_after(seconds + _END_SECONDS) as scope:
                     async with trio.open_nursery() as clients:
                         for client in make_clients(self, transactions=True):

@@ -12,7 +12,7 @@ from attrs import define, field
 
 from tests.history.model import History
 from tests.history.nemesis import WRONG_BY_MS, Nemesis
-from tests.history.network import Link, Network
+from tests.history.network import Chances, Link, Network
 from tests.history.simulated_broker import SimulatedBroker
 from tests.history.simulation import EPOCH_MS, Simulation
 from tests.history.stage import create_topics, last_word, make_clients
@@ -100,6 +100,7 @@ class SimulatedWorld:
             if not self.broker.start():
                 raise AssertionError("the broker does not start")
             self._finish("creating topics", create_topics(self, transactions=self.shape.transactions))
+            self.network.chances = Chances()
             tasks = [simulation.spawn(client) for client in make_clients(self, transactions=self.shape.transactions)]
             if self.shape.faults:
                 tasks.append(simulation.spawn(self.nemesis.run()))
