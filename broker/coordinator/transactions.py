@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from broker.coordinator.ports import CancellableTimer, CoordinatorClock, InternalTopic, Topics
 from broker.coordinator.shard import Shard, ShardStatus
 from broker.coordinator.transaction_machine import MARKERS, TransactionDecision, TransactionMachine
+from broker.coordinator.turns import in_turns
 from broker.decision import Waiter
 from broker.deferred import Deferred, resolved, start
 from broker.group.ids import partition_for
@@ -464,7 +465,8 @@ class TransactionCoordinator:
         if any(shard.status is ShardStatus.LOADING for shard in self._shards.values()):
             return ListTransactionsResponse(error_code=_LOADING)
         active = [shard for _, shard in sorted(self._shards.items()) if shard.status is ShardStatus.ACTIVE]
-        return list_transactions([shard.state for shard in active], request, self._clock.now_ms())
+        states = [shard.state for shard in active]
+        return await in_turns(list_transactions(states, request, self._clock.now_ms()), self._clock)
 
 
 def _tell_added(

@@ -19,7 +19,8 @@ from broker.re2.characters import (
 )
 
 MAX_REPEAT: Final = 1000
-_MAX_DEPTH: Final = 200
+# Four calls a level: well within what Python allows, wherever in the broker it is called.
+_MAX_DEPTH: Final = 150
 ESCAPES: Final = {"a": "\a", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 PUNCTUATION: Final = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
@@ -295,7 +296,7 @@ class Parser:
 
     def _hexadecimal(self) -> str:
         """\\x41 or \\x{1F600}."""
-        rest = self._text[self._position :]
+        rest = self._text[self._position : self._position + 10]
         if rest.startswith("{"):
             digits, closed, _ = rest[1:].partition("}")
             size = len(digits) + 2

@@ -135,3 +135,38 @@ def test_anything_is_a_pattern_or_refused(text: str) -> None:
 def test_no_pattern_takes_long() -> None:
     assert not Pattern("(a+)+b").matches("a" * 10_000)
     assert not Pattern("(a|aa)+$b").matches("a" * 10_000)
+
+
+@pytest.mark.parametrize("pattern", ["(a?){1000}a{1000}", "(a|b)*a(a|b){900}"])
+def test_a_pattern_made_to_take_long_is_done_in_portions_and_given_up(
+    pattern: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.re2.pattern.MAX_VISITS", 200_000)
+    compiled = Pattern(pattern)
+    portions = 0
+    with pytest.raises(PatternError):  # noqa: PT012
+        for number in range(1000):
+            for _ in compiled.matching(f"{number:b}".replace("1", "a").replace("0", "b") * 100):
+                portions += 1
+    assert 10 <= portions <= 30
+
+
+def test_what_is_remembered_of_a_pattern_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("broker.re2.pattern._MAX_REMEMBERED", 1000)
+    compiled = Pattern("(a|b)*a(a|b){30}")
+    texts = [f"{number:032b}".replace("1", "a").replace("0", "b") for number in range(1 << 30, (1 << 30) + 100)]
+    for text in texts:
+        assert compiled.matches(text) == (text[-31] == "a")
+        assert compiled._size <= 2000
+
+
+def test_patterns_that_nest_deeply_are_refused_deep_in_the_stack() -> None:
+    def below(depth: int) -> None:
+        if depth:
+            below(depth - 1)
+            return
+        assert Pattern("(" * 150 + "a" + ")" * 150).matches("a")
+        with pytest.raises(PatternError):
+            Pattern("(" * 151 + "a" + ")" * 151)
+
+    below(200)
