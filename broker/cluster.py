@@ -440,7 +440,8 @@ class Cluster:
                 logger.error("cannot delete the logs of %s: %s", topic.name, error)
         for topic, indexes in change.partitions.values():
             for index in indexes:
-                self.partitions.leader_changed(topic, index)
+                if not self.partitions.leader_changed(topic, index):
+                    continue
                 if topic.name == OFFSETS_TOPIC:
                     self.groups.partition_changed(index)
                 elif topic.name == TRANSACTION_TOPIC:

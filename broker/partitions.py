@@ -297,16 +297,21 @@ class Partitions:
 
     # -- what the image says
 
-    def leader_changed(self, topic: TopicImage, index: int) -> None:
-        """A partition's state changed: the leader epoch, or who leads it."""
+    def leader_changed(self, topic: TopicImage, index: int) -> bool:
+        """A partition's state changed: the leader epoch, who leads it, or neither (in which directory it lies).
+
+        False: this node leads it as before.
+        """
         partition = self._by_name.get((topic.name, index))
         if partition is None:
-            return
+            return True
         described = topic.partitions[index]
         if described.leader != self.node_id:
             self._forget(partition, ErrorCode.NOT_LEADER_OR_FOLLOWER)
-        else:
-            partition.leader_epoch = described.leader_epoch
+            return True
+        changed = partition.leader_epoch != described.leader_epoch
+        partition.leader_epoch = described.leader_epoch
+        return changed
 
     def topic_deleted(self, topic: TopicImage) -> None:
         """Nobody finds its partitions any more; their logs are the caller's to delete."""
