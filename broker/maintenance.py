@@ -98,7 +98,24 @@ class Maintenance:
         self._timers[setting] = self._clock.call_later(interval_ms() if first_ms is None else first_ms, turn)
 
     def _retention(self) -> None:
-        self._retention_step(self._manager.delete_old_segments(self._clock.now_ms()))
+        self._open_step(self._manager.closed_with_old_segments(self._clock.now_ms()))
+
+    def _open_step(self, steps: Iterator[list[tuple[str, int]]]) -> None:
+        """Open the logs that nobody has used since the start and that hold what is too old; then delete."""
+        if self._stopped:
+            return
+        found = next(steps, None)
+        if found is None:
+            self._retention_step(self._manager.delete_old_segments(self._clock.now_ms()))
+            return
+        for topic, index in found:
+            try:
+                partition = self._partitions.get(topic, index)
+                if partition is not None:
+                    _ = partition.log
+            except ApiError as error:
+                logger.error("cannot open %s-%d for its retention: %s", topic, index, error)
+        self._clock.call_later(0, lambda: self._open_step(steps))
 
     def _retention_step(self, steps: Iterator[list[DeferredDelete]]) -> None:
         """Some hundred logs at a time, so that requests are answered in between."""

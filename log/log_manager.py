@@ -17,6 +17,7 @@ from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
 from log import clean_shutdown, meta_properties
 from log.checkpoints import CheckpointWrite, TopicPartition
+from log.closed_logs import has_old_segments
 from log.config import CommitRule, LogConfig
 from log.filenames import DELETE_DIR, STRAY_DIR, marked_dir, partition_dir
 from log.log_directory import DirectoryInUseError, LogDirectory
@@ -363,6 +364,27 @@ class LogManager:
     def retention_of_compacted(self, now_ms: int, *, at_once: int = 500) -> Iterator[list[DeferredDelete]]:
         """The same for those that are compacted. (Kafka: LogCleanerManager.deletableLogs)"""
         return self._retention([log for log in self.open_logs() if log.config.compact], now_ms, at_once)
+
+    def closed_with_old_segments(self, now_ms: int, *, at_once: int = 50) -> Iterator[list[TopicPartition]]:
+        """Those among the logs that are not open of which retention would delete something; ``at_once`` looked at a
+        step. What cannot be looked at is left to who opens it."""
+        closed = [key for key in self._where if key not in self._logs]
+        for start in range(0, len(closed), at_once):
+            yield [key for key in closed[start : start + at_once] if self._has_old_segments(key, now_ms)]
+
+    def _has_old_segments(self, key: TopicPartition, now_ms: int) -> bool:
+        directory = self._where.get(key)
+        if directory is None or key in self._logs:
+            return False
+        with suppress(OSError):
+            return has_old_segments(
+                self.storage,
+                f"{directory.path}/{partition_dir(*key)}",
+                self._config_for(key[0]),
+                log_start_offset=directory.log_starts.get(key, 0),
+                now_ms=now_ms,
+            )
+        return False
 
     def _retention(self, logs: list[PartitionLog], now_ms: int, at_once: int) -> Iterator[list[DeferredDelete]]:
         for start in range(0, len(logs), at_once):

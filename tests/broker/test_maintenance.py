@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import trio
+import trio.testing
 
 from broker.clock import ManualClock
 from kwire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
@@ -41,5 +42,36 @@ def test_an_idle_producer_is_forgotten(tmp_path: Path) -> None:
             assert [entry.producer_id for entry in log.active_producers()] == [5]
             clock.advance(1_800_000)
             assert not list(log.active_producers())
+
+    trio.run(main)
+
+
+def test_retention_reaches_logs_that_nobody_has_used_since_the_start(tmp_path: Path) -> None:
+    """log.retention.check.interval.ms; also by size, and not those that have nothing old."""
+
+    async def main() -> None:
+        clock = ManualClock()
+        async with running_server(tmp_path) as running:
+            client = await running.connect(running.add(clock=clock, log_initial_task_delay_ms="100000000"))
+            for topic, settings in (
+                ("old", {"retention_ms": "600000"}),
+                ("large", {"retention_bytes": "1"}),
+                ("kept", {"retention_ms": "-1"}),
+            ):
+                await client.create_topic(topic, segment_ms="60000", **settings)
+                for _ in range(3):
+                    await client.produce(topic, b"value", timestamp=clock.now_ms())
+                    clock.advance(100_000)
+        async with running_server(tmp_path) as running:
+            cluster = running.add(clock=clock)
+            used = {log.topic for log in cluster.manager.open_logs()} - {"__cluster_metadata"}
+            assert not used, f"opened at the start: {used}"
+            client = await running.connect(cluster)
+            clock.advance(800_000)
+            await trio.testing.wait_all_tasks_blocked()
+            starts = {log.topic: log.log_start_offset for log in cluster.manager.open_logs()}
+            assert starts["old"] == 3
+            assert starts["large"] == 2
+            assert "kept" not in starts
 
     trio.run(main)
