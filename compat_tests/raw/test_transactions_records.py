@@ -533,11 +533,19 @@ def test_other_records_do_not_wake_a_reader_parked_at_the_last_stable_offset(
 ) -> None:
     old.produce(existing, b"open")
     reader = connect()
-    fields = reader.fetch_fields(existing, 0, isolation_level=1) | {"max_wait_ms": 300, "min_bytes": 1}
+    fields = reader.fetch_fields(existing, 0, isolation_level=1) | {"max_wait_ms": 20000, "min_bytes": 1}
     sent = reader.send("Fetch", 12, **fields)
     old.wire.produce(existing, batch(b"behind"))
     reader.assert_silent("what is behind an open transaction is not readable", 0.1)
+    old.commit()
     got = reader.answer("Fetch", 12, sent).responses[0].partitions[0]
+    assert (got.last_stable_offset, [h.base_offset for h in headers(got.records)]) == (3, [0, 1, 2])
+
+
+def test_answer_of_a_reader_that_waited_in_vain(old: Txn, existing: str) -> None:
+    old.produce(existing, b"open")
+    old.wire.produce(existing, batch(b"behind"))
+    got = old.wire.fetch(existing, 0, isolation_level=1, max_wait_ms=50, min_bytes=1)
     assert (got.last_stable_offset, got.high_watermark, bytes(got.records)) == (0, 2, b"")
 
 
