@@ -20,6 +20,7 @@ MARKERS: Final = "markers"
 _SLICE_RECORDS: Final = 128
 _RECORD_COST_BYTES: Final = 256
 """A record is decoded in the time in which so many bytes are read."""
+_FINISHED_A_TURN: Final = 50
 _FINISH_KEY: Final[TimerKey] = ("finish",)
 
 
@@ -82,16 +83,20 @@ class TransactionMachine:
         return len(state.transactions)
 
     def begin(self, state: ShardState, decision: TransactionDecision) -> None:
-        """What was prepared before is finished, at the next turn: the other coordinators begin in this one."""
-        if state.prepared():
+        """What was prepared before is finished, from the next turn on: the other coordinators begin in this one."""
+        state.unfinished = state.prepared()
+        if state.unfinished:
             decision.schedule(_FINISH_KEY, 0)
 
     def timer_fired(self, state: ShardState, key: TimerKey, decision: TransactionDecision) -> None:
         if key[0] == MARKERS:
             self._write_markers(state, key[1])
         else:
-            for transactional_id in state.prepared():
+            portion, state.unfinished = state.unfinished[:_FINISHED_A_TURN], state.unfinished[_FINISHED_A_TURN:]
+            for transactional_id in portion:
                 self._write_markers(state, transactional_id)
+            if state.unfinished:
+                decision.schedule(_FINISH_KEY, 0)
 
     def parked(self, state: ShardState) -> list[Waiter]:
         return []

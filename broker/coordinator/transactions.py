@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -23,7 +23,7 @@ from broker.txn import partitions as joining
 from broker.txn.admin import describe, list_transactions
 from broker.txn.config import TransactionConfig
 from broker.txn.end import Ended
-from broker.txn.expiry import expire, timed_out
+from broker.txn.expiry import expire, expired, is_timed_out, timed_out
 from broker.txn.state import ShardState
 from broker.txn.states import PREPARED, TransactionState
 from broker.txn.transaction import (
@@ -44,6 +44,9 @@ OFFSETS_TOPIC: Final = "__consumer_offsets"
 KNOWN_IDS_CACHED: Final = 10_000
 _LONGEST_ID_CACHED: Final = 256  # characters
 MARKER_RETRY_MS: Final = 100.0
+# Thousands may fall due together: they take some milliseconds of each turn of the loop.
+_ABORTS_A_TURN: Final = 10
+_EXPIRED_A_TURN: Final = 500
 _LOADING: Final = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
 
 # What a partition may answer to a marker: written, or for ever without one, or to be left alone (a newer coordinator is
@@ -408,11 +411,16 @@ class TransactionCoordinator:
 
     def _check_timeouts(self) -> None:
         self._check_timeouts_later()
-        now_ms = self._clock.now_ms()
+        start(in_turns(self._abort_all_timed_out(), self._clock)).add_callback(_log_upkeep)
+
+    def _abort_all_timed_out(self) -> Generator[None, None, None]:
         for shard in list(self._shards.values()):
-            if shard.status is ShardStatus.ACTIVE and shard.state.ongoing:
-                for transactional_id in timed_out(shard.state, now_ms):
-                    start(self._abort_timed_out(transactional_id)).add_callback(partial(_log_abort, transactional_id))
+            if shard.status is not ShardStatus.ACTIVE or not shard.state.ongoing:
+                continue
+            for number, transactional_id in enumerate(timed_out(shard.state, self._clock.now_ms()), 1):
+                start(self._abort_timed_out(transactional_id)).add_callback(partial(_log_abort, transactional_id))
+                if number % _ABORTS_A_TURN == 0:
+                    yield
 
     async def _abort_timed_out(self, transactional_id: str) -> None:
         new_producer_id = NO_PRODUCER_ID
@@ -420,7 +428,8 @@ class TransactionCoordinator:
             shard = self._shard(transactional_id)
             version = self._server_version()
             transaction = shard.state.transactions.get(transactional_id)
-            if transaction is None or transaction.state is not TransactionState.ONGOING:
+            # Its client may have ended it meanwhile, and begun the next one.
+            if transaction is None or not is_timed_out(transaction, self._clock.now_ms()):
                 return
             if new_producer_id != NO_PRODUCER_ID or not ending.rotates_when_fenced(transaction, version):
                 break
@@ -440,9 +449,18 @@ class TransactionCoordinator:
 
     def _check_expiry(self) -> None:
         self._check_expiry_later()
-        for shard in list(self._shards.values()):
-            if shard.status is ShardStatus.ACTIVE:
-                shard.run(partial(expire, shard.state))
+        start(in_turns(self._forget_all_expired(), self._clock)).add_callback(_log_upkeep)
+
+    def _forget_all_expired(self) -> Generator[None, None, None]:
+        for partition, shard in list(self._shards.items()):
+            state = shard.state
+            if shard.status is not ShardStatus.ACTIVE:
+                continue
+            names = expired(state, self._clock.now_ms())
+            for begin in range(0, len(names), _EXPIRED_A_TURN):
+                if self._current(partition, state) is shard:
+                    shard.run(partial(expire, state, names[begin : begin + _EXPIRED_A_TURN]))
+                    yield
 
     # Administration
 
@@ -492,6 +510,13 @@ def _log_abort(transactional_id: str, done: Deferred[None]) -> None:
         log.exception("%s: its transaction has timed out and could not be aborted", transactional_id)
     else:
         log.info("%s: its transaction has timed out and is aborted", transactional_id)
+
+
+def _log_upkeep(done: Deferred[None]) -> None:
+    try:
+        done.result()
+    except Exception:
+        log.exception("what is overdue could not all be dealt with")
 
 
 def _log_failure(created: Deferred[Any]) -> None:

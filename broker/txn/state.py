@@ -12,16 +12,18 @@ class ShardState:
 
     ongoing: ids of open transactions, which may time out; follows the records. completing: id -> the partitions that
     still have to get their marker, for each prepared transaction whose markers are on their way (soft).
+    unfinished: ids that were prepared when the log was read, and whose markers are still to be begun (soft).
     raw: the last value of each key while the log is being read: only those are decoded.
     """
 
-    __slots__ = ("completing", "config", "ongoing", "raw", "transactions")
+    __slots__ = ("completing", "config", "ongoing", "raw", "transactions", "unfinished")
 
     def __init__(self, config: TransactionConfig) -> None:
         self.config = config
         self.transactions: dict[str, Transaction] = {}
         self.ongoing: dict[str, None] = {}
         self.completing: dict[str, dict[TopicPartition, None]] = {}
+        self.unfinished: list[str] = []
         self.raw: dict[bytes, bytes] = {}
 
     def replay(self, record: TransactionRecord) -> None:

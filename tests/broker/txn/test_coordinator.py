@@ -463,6 +463,41 @@ class TestTime:
         assert world.describe("z").error_code == ErrorCode.TRANSACTIONAL_ID_NOT_FOUND
         assert world.init("z").producer_epoch == 0
 
+    def test_thousands_that_time_out_together_leave_turns_to_others(self, world: TxnWorld) -> None:
+        for number in range(200):
+            world.open(str(number), timeout_ms=5_000)
+        world.clock.advance(5_001)
+        work = world.coordinator._abort_all_timed_out()
+        next(work)
+        aborted = len(world.list(state_filters=["CompleteAbort"]).transaction_states)
+        assert 0 < aborted <= 20
+        world.clock.advance(4_999)
+        assert len(world.list(state_filters=["CompleteAbort"]).transaction_states) == 200
+
+    def test_a_transaction_begun_while_the_last_is_timed_out_goes_on(self, world: TxnWorld) -> None:
+        pid, _ = world.open(timeout_ms=5_000, version=5)
+        world.transaction().producer_epoch = 32_766
+        world.producer_ids.hold = True
+        world.clock.advance(10_000)
+        # The timeout waits for a producer id. The client ends the transaction and begins another.
+        assert world.end(pid, 32_766, version=4).error_code == 0
+        assert world.add(pid, 32_766) == {("t", 0): 0}
+        world.producer_ids.release()
+        assert world.state() is TransactionState.ONGOING
+        world.clock.advance(10_000)
+        assert world.state() is TransactionState.COMPLETE_ABORT
+
+    def test_many_that_were_prepared_are_finished_after_a_restart(self, world: TxnWorld) -> None:
+        given = {str(number): world.open(str(number)) for number in range(300)}
+        world.markers.hold = True
+        later = [world.end_later(*ids, name=name) for name, ids in given.items()]
+        world.markers.hold = False
+        world.markers.written.clear()
+        world.restart()
+        world.clock.advance(0)
+        assert len(later) == len(world.markers.written) == 300
+        assert len(world.list(state_filters=["CompleteCommit"]).transaction_states) == 300
+
     def test_many_that_expire_take_several_batches(self, world: TxnWorld) -> None:
         names = [f"{number:05}" + "n" * 200 for number in range(40)]
         for name in names:
