@@ -1,4 +1,4 @@
-"""One history, or several, by hand: `python -m tests.history --seed 7 --machine`."""
+"""One history, or several, by hand: `python -m tests.history machine --seed 7`."""
 
 from __future__ import annotations
 
@@ -7,29 +7,23 @@ import logging
 import sys
 import time
 
+from attrs import evolve
+
 from tests.history.checker import check, report
-from tests.history.world import Shape, SimulatedWorld
+from tests.history.world import KINDS, SimulatedWorld
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.history", description=__doc__)
+    parser.add_argument("kind", choices=KINDS, help="what the world may do, and what is promised in it")
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
     parser.add_argument("--count", type=int, default=1, help="how many seeds")
-    parser.add_argument("--operations", type=int, default=1_500)
-    parser.add_argument("--machine", action="store_true", help="fsync before the answer; machines lose power")
-    parser.add_argument("--process", action="store_true", help="only processes die (the default)")
-    parser.add_argument("--quiet-world", action="store_true", help="without faults")
-    parser.add_argument("--no-transactions", action="store_true")
+    parser.add_argument("--operations", type=int, default=KINDS["process"].operations)
     options = parser.parse_args()
     logging.basicConfig(handlers=[logging.NullHandler()], level=logging.ERROR)
     failed = 0
     for seed in range(options.seed, options.seed + options.count):
-        shape = Shape(
-            synced=options.machine,
-            operations=options.operations,
-            faults=not options.quiet_world,
-            transactions=not options.no_transactions,
-        )
+        shape = evolve(KINDS[options.kind], operations=options.operations)
         began = time.perf_counter()
         result = SimulatedWorld(seed, shape).run()
         lived = time.perf_counter()

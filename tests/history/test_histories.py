@@ -11,12 +11,8 @@ import time
 import pytest
 
 from tests.history.checker import check, report
-from tests.history.world import Shape, SimulatedWorld
+from tests.history.world import KINDS, SimulatedWorld
 
-SHAPES = {
-    "process": Shape(),
-    "machine": Shape(synced=True),
-}
 SHARDS = 2
 STRIDE = 1_000_000
 
@@ -24,19 +20,19 @@ STRIDE = 1_000_000
 def seconds_each() -> float:
     """What each test gets of the time, by how many run side by side."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    return float(os.environ.get("HISTORY_SECONDS", "10")) * workers / (len(SHAPES) * SHARDS)
+    return float(os.environ.get("HISTORY_SECONDS", "10")) * workers / (len(KINDS) * SHARDS)
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
-@pytest.mark.parametrize("kind", SHAPES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_histories(kind: str, shard: int) -> None:
     seed = int(os.environ.get("HISTORY_SEED", "1")) + shard * STRIDE
     end = time.monotonic() + seconds_each()
     lived = operations = faults = 0
     while lived == 0 or time.monotonic() < end:
-        result = SimulatedWorld(seed, SHAPES[kind]).run()
+        result = SimulatedWorld(seed, KINDS[kind]).run()
         found = check(result.history)
-        assert not found, f"seed {seed} of {kind} (python -m tests.history --{kind} --seed {seed}):\n" + report(
+        assert not found, f"seed {seed} of {kind} (python -m tests.history {kind} --seed {seed}):\n" + report(
             result.history, found
         )
         lived += 1
@@ -46,10 +42,10 @@ def test_histories(kind: str, shard: int) -> None:
     print(f"{kind}: {lived} histories, {operations} operations, {faults} faults")
 
 
-@pytest.mark.parametrize("kind", SHAPES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_seed_makes_the_history(kind: str) -> None:
     told = []
     for _ in range(2):
-        history = SimulatedWorld(77, SHAPES[kind]).run().history
+        history = SimulatedWorld(77, KINDS[kind]).run().history
         told.append([(o.number, o.process, o.invoked, o.answered, o.at_ms, o.outcome) for o in history.operations])
     assert told[0] == told[1]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Iterator
 from random import Random
-from typing import Any
+from typing import Any, Final
+from unittest import mock
 
 from attrs import define, field
 
+import broker.txn.end
+import broker.txn.init_producer
+import broker.txn.transaction
+import log.producer_state
 from tests.history.model import History
 from tests.history.nemesis import WRONG_BY_MS, Nemesis
 from tests.history.network import Chances, Link, Network
@@ -33,6 +39,14 @@ class Shape:
     faults: bool = True
     transactions: bool = True
     only: frozenset[str] = frozenset()
+    max_epoch: int = 32_767
+
+
+KINDS: Final = {
+    "process": Shape(),
+    "machine": Shape(synced=True),
+    "epochs": Shape(max_epoch=5),
+}
 
 
 @define
@@ -96,7 +110,7 @@ class SimulatedWorld:
     def run(self) -> Result:
         """Live it. The history is complete then, with the final logs."""
         simulation, history = self.simulation, self.history
-        with CapturedErrors(history.broker_errors):
+        with CapturedErrors(history.broker_errors), epochs_up_to(self.shape.max_epoch):
             if not self.broker.start():
                 raise AssertionError("the broker does not start")
             self._finish("creating topics", create_topics(self, transactions=self.shape.transactions))
@@ -127,6 +141,15 @@ class SimulatedWorld:
 
     async def _wait(self, ms: float) -> None:
         await self.simulation.sleep(ms)
+
+
+@contextlib.contextmanager
+def epochs_up_to(last: int) -> Iterator[None]:
+    """Producer ids are used up after few transactions, so that new ones take their places."""
+    with contextlib.ExitStack() as stack:
+        for module in (broker.txn.end, broker.txn.init_producer, broker.txn.transaction, log.producer_state):
+            stack.enter_context(mock.patch.object(module, "MAX_EPOCH", last))
+        yield
 
 
 class CapturedErrors:
