@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from compat_tests.differences import expected
 from compat_tests.raw.groups import wait_for_coordinator
 from compat_tests.raw.transactions import CLASSIC, CONCURRENT, CURRENT, GENERATIONS, Generation, Txn, settled
 from compat_tests.raw.wire import Wire, eventually
@@ -410,6 +411,22 @@ def test_end_v5_commit_with_nothing_after_a_transaction(new: Txn, existing: str)
 # Fenced producers
 
 
+@pytest.mark.parametrize("committed", [True, False])
+def test_end_v5_of_a_producer_fenced_by_a_classic_one(
+    wire: Wire, new: Txn, existing: str, broker: Broker, committed: bool
+) -> None:
+    heir = Txn(wire, new.id, CLASSIC).init()
+    heir.produce(existing)
+    assert new.ask_end(committed).error_code == 90, "while its successor's transaction is open"
+    heir.end(committed)
+    row = "EndTxn v5 of a producer that one of the classic generation fenced, once that one has ended a transaction"
+    answer = new.ask_end(committed)
+    if expected(row, broker.kind) == "PRODUCER_FENCED (90)":
+        assert answer.error_code == 90
+    else:
+        assert (answer.error_code, answer.producer_epoch) == (0, heir.epoch)
+
+
 @both
 def test_fenced_everywhere(txn: Txn, existing: str, group: str) -> None:
     wait_for_coordinator(txn.wire, group)
@@ -485,7 +502,7 @@ def test_epochs_run_out_by_ending(new: Txn) -> None:
     assert (new.epoch, last) == (0, 32766)
 
 
-def test_unstable_version_of_init_is_not_offered(connect: Callable[[], Wire], topic: str, broker: Broker) -> None:
+def test_unstable_version_of_init_is_not_offered(connect: Callable[[], Wire], topic: str) -> None:
     wire = connect()
     wire.send("InitProducerId", 6, transactional_id=topic, transaction_timeout_ms=1000)
     wire.assert_closed("InitProducerId v6 needs unstable.api.versions.enable")

@@ -254,18 +254,27 @@ def operation(random: Random) -> list[Any]:
 def recorded(walk: Walk, seed: int, steps: int, look_every: int) -> list[Any]:
     """What a broker answers to a new walk: [[operation, answer, what is seen or None], ...].
 
-    A producer whose batch was refused with INVALID_PRODUCER_ID_MAPPING writes no more: kwire is different there on
-    purpose (docs/DIFFERENCES.md).
+    Where kwire is different on purpose (docs/DIFFERENCES.md) the walk does not go: a producer whose batch was refused
+    with INVALID_PRODUCER_ID_MAPPING writes no more, and with an epoch that is over EndTxn v5 is asked only after an
+    EndTxn v5.
     """
     random = Random(seed)
     refused: set[int] = set()
+    raised: set[str] = set()  # the transactional ids whose last end was one that raised the epoch
     found: list[Any] = []
     walk.begin()
     while len(found) < steps:
         chosen = operation(random)
         if chosen[0] == "produce" and walk.producer(chosen[3])[0] in refused:
             continue
+        if chosen[0] == "end" and chosen[2] >= 5 and chosen[1] not in raised:
+            chosen[3] = [chosen[1], -1, 0]
         answer = walk.run(chosen)
+        if chosen[0] == "end" and chosen[2] >= 5:
+            if answer[0] == 0:
+                raised.add(chosen[1])
+        elif chosen[0] in ("init", "end"):
+            raised.discard(chosen[1])
         if chosen[0] == "produce" and answer[0] == 49:
             refused.add(walk.producer(chosen[3])[0])
         found.append([chosen, answer, walk.look() if len(found) % look_every == look_every - 1 else None])
