@@ -53,7 +53,7 @@ class Nemesis:
 
     async def run(self) -> None:
         while not self._world.stopping:
-            await self._quiet(20.0, 700.0)
+            await self._quiet(10.0, 300.0)
             if self._world.stopping:
                 break
             if self._broker.up:

@@ -23,7 +23,7 @@ from tests.history.simulated_broker import SimulatedBroker
 from tests.history.simulation import EPOCH_MS, Simulation
 from tests.history.stage import create_topics, last_word, make_clients
 
-_END_MS = 400_000.0
+_END_MS: Final = 200_000.0
 
 
 @define
@@ -124,7 +124,7 @@ class SimulatedWorld:
                 history.unfinished.append(f"{sum(not task.done for task in tasks)} clients go on")
             self._finish("healing", self.nemesis.heal())
             # Transactions that nobody ends are aborted by the broker; late, where a clock that was ahead began them.
-            self._finish("waiting", self._wait(2 * WRONG_BY_MS))
+            self._finish("waiting", self._wait(2 * WRONG_BY_MS), 3 * WRONG_BY_MS)
             self._finish("the last reading", last_word(self))
         return Result(
             history,
@@ -134,9 +134,9 @@ class SimulatedWorld:
             self.broker.starts,
         )
 
-    def _finish(self, what: str, work: Coroutine[Any, None, None]) -> None:
+    def _finish(self, what: str, work: Coroutine[Any, None, None], within_ms: float = _END_MS) -> None:
         task = self.simulation.spawn(work)
-        if not self.simulation.run(lambda: task.done, within_ms=2 * WRONG_BY_MS + _END_MS):
+        if not self.simulation.run(lambda: task.done, within_ms=within_ms):
             self.history.unfinished.append(f"{what} goes on for ever")
 
     async def _wait(self, ms: float) -> None:
