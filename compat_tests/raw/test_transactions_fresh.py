@@ -42,6 +42,14 @@ def test_fresh_broker(fresh: Wire) -> None:
     first_id = fresh.producer_id()
     assert first_id == (1 if first.error_code == 0 else 0)
 
+    # Without the transaction's coordinator the group's cannot ask it; records are to be sent again.
+    fresh.create("topic")
+    nobody = Txn(fresh, "first", producer_id=first_id, epoch=0)
+    assert nobody.ask_add(("topic", 0)) == {("topic", 0): 16}
+    assert nobody.ask_produce("topic").error_code == 19
+    assert nobody.ask_end(True).error_code == 16
+    assert nobody.ask_commit_offset("group", "topic", 1) == 15
+
     # The coordinator: not there until its topic is made, which FindCoordinator asks for; then loading.
     found = fresh.ask("FindCoordinator", 3, key="first", key_type=1)
     assert found.error_code in (0, 15)
@@ -60,7 +68,6 @@ def test_fresh_broker(fresh: Wire) -> None:
     # Two seconds later the id is forgotten.
     state = eventually(lambda: txn.described().error_code, lambda code: code != 0, "the id's expiry")
     assert state == 105
-    fresh.create("topic")
     assert txn.ask_add(("topic", 0)) == {("topic", 0): 49}
     assert txn.ask_end(True).error_code == 49
     answer = txn.ask_init(producer_id=txn.producer_id, producer_epoch=txn.epoch)

@@ -87,6 +87,8 @@ async def _verify(
     )
     verdict = verdicts[key]
     if isinstance(verdict, ApiError):
+        if verdict.code is ErrorCode.NOT_COORDINATOR:  # of the transaction: the client would take it for the group's
+            raise ApiError(ErrorCode.COORDINATOR_NOT_AVAILABLE)
         raise verdict
     return verdict
 
