@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from broker.group.config import GroupConfig
 from broker.group.decision import Decision, TimerKey, Waiter
@@ -55,9 +55,10 @@ class GroupMachine:
         assert state.survivors is not None
         state.survivors.read(chunk, _skip)
 
-    def rest(self, state: ShardState) -> Iterator[int]:
+    def rest(self, state: ShardState) -> Generator[int, None, bool]:
         assert state.survivors is not None
-        return state.survivors.replay(state.durable)
+        yield from state.survivors.replay(state.durable)
+        return False
 
     def loaded(self, state: ShardState) -> int:
         state.finish_loading()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from broker.decision import Decision, InTransaction, TimerKey, Waiter
@@ -90,8 +90,11 @@ class Machine(Protocol[StateT]):
     def read(self, state: StateT, chunk: memoryview, now_ms: int, /) -> None:
         """Apply whole batches of the log to a state that is being loaded. KwireError: they cannot be read at all."""
 
-    def rest(self, state: StateT, /) -> Iterator[int]:
-        """All was read: apply what `read` has put off, in slices. Yields about how many bytes each was worth."""
+    def rest(self, state: StateT, /) -> Generator[int, None, bool]:
+        """All was read: apply what `read` has put off, in slices. Yields about how many bytes each was worth.
+
+        True: all has to be read once more, for what damaged records have hidden.
+        """
 
     def loaded(self, state: StateT, /) -> int:
         """All was read: build the soft state. Returns how many there are."""

@@ -290,11 +290,18 @@ class Shard(Generic[StateT]):
             log.error(
                 "partition %d cannot be read, its %s are not served: %s", self.partition, self._machine.noun, error
             )
-            self._loader = None
-            self._when_active.clear()
-            self.status = ShardStatus.FAILED
+            self._load_failed()
+        except Exception:
+            # A bug. The other shards and the broker go on.
+            log.exception("partition %d cannot be read, its %s are not served", self.partition, self._machine.noun)
+            self._load_failed()
         else:
             self._clock.call_later(0, partial(self._load_next, TURN_LOAD_BYTES))
+
+    def _load_failed(self) -> None:
+        self._loader = None
+        self._when_active.clear()
+        self.status = ShardStatus.FAILED
 
     def _retry_load(self) -> None:
         if self.status is ShardStatus.LOADING and self._loader is None:
@@ -302,10 +309,12 @@ class Shard(Generic[StateT]):
 
     def _read_log(self, state: StateT) -> Iterator[int]:
         now_ms = self._clock.now_ms()
-        for chunk in self._storage.read_all():
-            self._machine.read(state, chunk, now_ms)
-            yield len(chunk)
-        yield from self._machine.rest(state)
+        again = True
+        while again:
+            for chunk in self._storage.read_all():
+                self._machine.read(state, chunk, now_ms)
+                yield len(chunk)
+            again = yield from self._machine.rest(state)
 
     def _loaded(self) -> None:
         count = self._machine.loaded(self.state)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Final
 
 from broker.decision import Decision, TimerKey, Waiter
 from broker.txn.config import TransactionConfig
-from broker.txn.record_codec import decode_pairs, decode_record, encode_batches
+from broker.txn.record_codec import decode_key, decode_pairs, decode_value, encode_batches
 from broker.txn.state import ShardState
 from broker.txn.transaction import TransactionRecord
-from kwire.errors import DecodeError
+from kwire.errors import DecodeError, KwireError
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +59,11 @@ class TransactionMachine:
 
     def read(self, state: ShardState, chunk: memoryview, now_ms: int) -> None:
         """Only the last value of each key is kept: what it replaced is never decoded."""
+        if state.damaged:
+            self._read_again(state, chunk)
+            return
         raw = state.raw
-        for key, value in decode_pairs(chunk):
+        for key, value in decode_pairs(chunk, self._pass_over_batch):
             if key is None:
                 log.warning("partition %d: a record without a key is passed over", self._partition)
             elif value is None:
@@ -68,16 +71,45 @@ class TransactionMachine:
             else:
                 raw[key] = value
 
-    def rest(self, state: ShardState) -> Iterator[int]:
+    def _read_again(self, state: ShardState, chunk: memoryview) -> None:
+        """What the damaged keys had besides their damaged values."""
+        for key, value in decode_pairs(chunk, lambda *_: None):
+            if key not in state.damaged:
+                continue
+            if value is None:
+                state.raw.pop(key, None)
+                continue
+            try:
+                decode_value(value)
+            except DecodeError as error:
+                self._pass_over(error)
+            else:
+                state.raw[key] = value
+
+    def rest(self, state: ShardState) -> Generator[int, None, bool]:
         """Decode what is left, some hundred records a slice."""
         raw, state.raw = state.raw, {}
+        damaged = set()
         for position, (key, value) in enumerate(raw.items(), 1):
             try:
-                state.replay(decode_record(key, value))
+                transactional_id = decode_key(key)
             except DecodeError as error:
-                log.warning("partition %d: a record that cannot be read is passed over: %s", self._partition, error)
+                self._pass_over(error)
+                continue
+            try:
+                state.replay(TransactionRecord(transactional_id, decode_value(value)))
+            except DecodeError:
+                damaged.add(key)
             if position % _SLICE_RECORDS == 0:
                 yield _SLICE_RECORDS * _RECORD_COST_BYTES
+        state.damaged = damaged
+        return bool(damaged)
+
+    def _pass_over(self, error: KwireError) -> None:
+        log.warning("partition %d: a record that cannot be read is passed over: %s", self._partition, error)
+
+    def _pass_over_batch(self, offset: int, error: KwireError) -> None:
+        log.error("partition %d: records of a batch at offset %d are passed over: %s", self._partition, offset, error)
 
     def loaded(self, state: ShardState) -> int:
         return len(state.transactions)

@@ -26,6 +26,8 @@ _BATCH = struct.Struct(">qi9xh20xq6xi")
 _LOG_OVERHEAD = 12
 _LEAST_LENGTH = HEADER_SIZE - _LOG_OVERHEAD
 _NOT_PLAIN = 0x37  # compressed, transactional or control
+_LEAST_PLAIN = 24
+"""Bytes of a batch's body that hold a plain value."""
 _INT16 = struct.Struct(">h")
 # Stands for a group that its offsets brought into being, and that is left without them.
 _BARE_GROUP = b""
@@ -62,7 +64,13 @@ class Survivors:
             position += _LOG_OVERHEAD + length
             if length < _LEAST_LENGTH or position > end:
                 raise CorruptRecordsError(f"a batch of {length} bytes at offset {base_offset}")
-            if count == 1 and producer_id == -1 and not attributes & _NOT_PLAIN and not self._pending:
+            if (
+                count == 1
+                and position - body >= _LEAST_PLAIN
+                and producer_id == -1
+                and not attributes & _NOT_PLAIN
+                and not self._pending
+            ):
                 # One plain record, as each commit of one offset leaves it. Lengths below 64 take one byte.
                 at = body + 4 if data[body] < 0x80 else body + 5
                 size = data[at]
@@ -70,7 +78,7 @@ class Survivors:
                     key_end = at + 1 + (size >> 1)
                     key = data[at + 1 : key_end]
                     value = data[key_end + 1 : position - 1]
-                    if data[key_end] == len(value) << 1 and _is_plain_value(value):
+                    if key_end < position and data[key_end] == len(value) << 1 and _is_plain_value(value):
                         if key in last:
                             del last[key]
                             last[key] = value

@@ -7,7 +7,7 @@ are written several times a transaction; the tests hold them against the declare
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 from broker.group.ids import java_map_order
@@ -16,7 +16,7 @@ from broker.txn.java_order import join
 from broker.txn.states import TransactionState
 from broker.txn.transaction import NO_PRODUCER_ID, TopicPartition, Transaction, TransactionRecord
 from kwire import codec
-from kwire.errors import DecodeError
+from kwire.errors import DecodeError, KwireError
 from kwire.internal.transaction_state import TransactionLogValue
 from kwire.primitives import read_unsigned_varint, unsigned_varint
 from kwire.records import HEADER_SIZE, iter_batches, read_records
@@ -121,22 +121,36 @@ def _encode_topics(partitions: tuple[TopicPartition, ...], version: int) -> byte
 # Decoding
 
 
-def decode_pairs(chunk: memoryview) -> Iterator[tuple[bytes | None, bytes | None]]:
-    """Key and value of each record in whole batches, control batches passed over. Raises CorruptRecordsError."""
+def decode_pairs(
+    chunk: memoryview, damaged: Callable[[int, KwireError], None] | None = None
+) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """Key and value of each record in whole batches, control batches passed over.
+
+    What cannot be read of a batch is told to `damaged`, with its base offset, and passed over; without `damaged`:
+    CorruptRecordsError, DecompressionError.
+    """
     for header in iter_batches(chunk):
         if header.is_control:
             continue
-        if header.is_compressed:
-            pairs: Iterable[tuple[bytes | None, bytes | None]] = (
-                (record.key, record.value) for record in read_records(chunk, header.position)
-            )
-        else:
-            pairs = unpack_pairs(bytes(chunk[header.position + HEADER_SIZE : header.end]), header.record_count)
-        yield from pairs
+        try:
+            if header.is_compressed:
+                for record in read_records(chunk, header.position):
+                    yield record.key, record.value
+            else:
+                yield from unpack_pairs(bytes(chunk[header.position + HEADER_SIZE : header.end]), header.record_count)
+        except KwireError as error:
+            if damaged is None:
+                raise
+            damaged(header.base_offset, error)
 
 
 def decode_record(key: bytes, value: bytes | None) -> TransactionRecord:
     """Raises DecodeError: damaged, or of a version nobody here knows."""
+    return TransactionRecord(decode_key(key), None if value is None else decode_value(value))
+
+
+def decode_key(key: bytes) -> str:
+    """The transactional id. Raises DecodeError."""
     version = _version(key, "key")
     if version != KEY_VERSION:
         raise DecodeError(f"a transaction record's key of version {version}")
@@ -144,10 +158,9 @@ def decode_record(key: bytes, value: bytes | None) -> TransactionRecord:
     if len(key) < 4 or size < 0 or 4 + size > len(key):
         raise DecodeError("a transactional id ends after its key")
     try:
-        transactional_id = str(key[4 : 4 + size], "utf-8")
+        return str(key[4 : 4 + size], "utf-8")
     except UnicodeDecodeError as error:
         raise DecodeError(f"not a transactional id: {error}") from None
-    return TransactionRecord(transactional_id, None if value is None else decode_value(value))
 
 
 def decode_value(data: bytes) -> Transaction:

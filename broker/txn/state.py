@@ -14,9 +14,10 @@ class ShardState:
     still have to get their marker, for each prepared transaction whose markers are on their way (soft).
     unfinished: ids that were prepared when the log was read, and whose markers are still to be begun (soft).
     raw: the last value of each key while the log is being read: only those are decoded.
+    damaged: keys whose last value cannot be decoded; what they had before is looked for in a second reading.
     """
 
-    __slots__ = ("completing", "config", "ongoing", "raw", "transactions", "unfinished")
+    __slots__ = ("completing", "config", "damaged", "ongoing", "raw", "transactions", "unfinished")
 
     def __init__(self, config: TransactionConfig) -> None:
         self.config = config
@@ -25,6 +26,7 @@ class ShardState:
         self.completing: dict[str, dict[TopicPartition, None]] = {}
         self.unfinished: list[str] = []
         self.raw: dict[bytes, bytes] = {}
+        self.damaged: set[bytes] = set()
 
     def replay(self, record: TransactionRecord) -> None:
         """Apply one record, appended just now or read from the log."""

@@ -11,6 +11,7 @@ from broker.coordinator.shard import Shard, ShardStatus, refusal_code
 from broker.group.config import GroupConfig
 from broker.group.decision import Decision, Waiter
 from broker.group.ids import partition_for
+from broker.group.state import ShardState
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
 from kwire.records import RecordBatchBuilder
@@ -292,6 +293,24 @@ class TestLoading:
         assert {index: value.offset for index, value in offsets.items()} == {0: 1, 1: 2}
         assert [record.levelname for record in caplog.records if "passed over" in record.message] == ["ERROR"] * 2
         shard.close()
+
+    def test_a_bug_in_loading_takes_no_other_shard_with_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        world = World()
+        world.commit({("t", 0): 1})
+        world.commit({("t", 0): 1}, group=elsewhere("g"))
+        damaged = bytes(world.log_of("g").batches[0])
+        real = GroupMachine.read
+
+        def broken(self: GroupMachine, state: ShardState, chunk: memoryview, now_ms: int) -> None:
+            if chunk == damaged:
+                raise IndexError("a bug")
+            real(self, state, chunk, now_ms)
+
+        monkeypatch.setattr(GroupMachine, "read", broken)
+        world.restart()
+        assert world.shard_of("g").status is ShardStatus.FAILED
+        assert world.commit({("t", 0): 1}) == [ErrorCode.NOT_COORDINATOR]
+        assert world.fetch(None, elsewhere("g")) == {("t", 0): 1}
 
     def test_closing_answers_what_waits(self, world: World) -> None:
         parked = world.join(version=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from broker.group.record_codec import decode_records, encode_record
 from broker.group.records import GroupRecord, OffsetAndMetadata, OffsetRecord, StoredGroup
 from broker.group.survivors import Survivors
 from kwire.errors import KwireError
-from kwire.records import Codec, RecordBatchBuilder
+from kwire.records import HEADER_SIZE, Codec, RecordBatchBuilder
 from kwire.records.control import ControlType, encode_control_key, encode_marker_value
 
 GROUPS = ("a", "b", "gr\u00fcn")
@@ -78,6 +79,31 @@ def test_as_if_all_were_replayed(history: list[tuple], a_chunk: int) -> None:  #
         expected.replay(record)
     chunks = [b"".join(batches[at : at + a_chunk]) for at in range(0, len(batches), a_chunk)]
     assert by_survivors(chunks) == expected
+
+
+@pytest.mark.parametrize("body", [b"", b"\0", b"\0" * 23, b"\x30\0\0\0\x7e\0" + b"\0" * 18, b"\x80" * 24])
+def test_a_damaged_batch_at_the_end(body: bytes) -> None:
+    sound = batch_of(("plain", [OffsetRecord("g", "t", 0, OffsetAndMetadata(5))]))
+    damaged = bytearray(sound[:HEADER_SIZE] + body)
+    damaged[8:12] = (len(damaged) - 12).to_bytes(4, "big")
+    survivors, state, told = Survivors(), DurableState(), []
+    survivors.read(memoryview(sound + damaged), lambda offset, error: told.append(offset))
+    assert list(survivors.replay(state)) == []
+    assert told == [0]
+    assert state.offsets["g"]["t"][0].offset == 5
+
+
+@given(histories.filter(bool), st.data())
+def test_any_damage_within_a_batch(history: list[tuple], data: st.DataObject) -> None:  # type: ignore[type-arg]
+    """Nothing but a line in the log comes of it."""
+    batches = [bytearray(batch_of(event)) for event in history]
+    batch = data.draw(st.sampled_from(batches))
+    for _ in range(data.draw(st.integers(1, 3))):
+        batch[data.draw(st.integers(HEADER_SIZE, len(batch) - 1))] = data.draw(st.integers(0, 255))
+    survivors = Survivors()
+    for each in batches:
+        survivors.read(memoryview(each), lambda offset, error: None)
+    list(survivors.replay(DurableState()))
 
 
 def test_slices() -> None:
