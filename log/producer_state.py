@@ -43,6 +43,9 @@ from log.verification import UNCHECKED, VerificationGuard
 BATCHES_KEPT = 5
 """Batches of a producer that a repetition is recognised among."""
 MAX_SEQUENCE = 0x7FFFFFFF
+MOST_VERIFIED = 50_000
+"""Guards kept in a partition. Who asks while no coordinator can answer leaves one behind for each producer id, also for
+one that was made up; the oldest becomes void then."""
 MAX_EPOCH = 0x7FFF
 
 
@@ -145,6 +148,8 @@ class ProducerStateManager:
                 return None
         guard = self._verifying.get(producer_id)
         if guard is None:
+            if len(self._verifying) >= MOST_VERIFIED:
+                del self._verifying[next(iter(self._verifying))]
             guard = self._verifying[producer_id] = VerificationGuard(now_ms, sequence, epoch, must_begin_at_zero)
         else:
             guard.note(sequence, epoch)

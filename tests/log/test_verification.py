@@ -124,3 +124,14 @@ def test_guards_nobody_shows_are_forgotten(manager: ProducerStateManager) -> Non
     assert begin(manager) is guard
     manager.remove_expired(NOW + 1000)
     assert begin(manager) is not guard
+
+
+def test_made_up_producers_take_little_memory_while_no_coordinator_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("log.producer_state.MOST_VERIFIED", 100)
+    manager = ProducerStateManager("t-0")
+    first = [begin(manager, producer_id=number) for number in range(100)]
+    kept = begin(manager, producer_id=100)
+    assert len(manager._verifying) == 100
+    assert begin(manager, producer_id=100) is kept
+    assert begin(manager, producer_id=1) is first[1]
+    assert begin(manager, producer_id=0) is not first[0]
