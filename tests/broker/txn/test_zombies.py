@@ -29,3 +29,16 @@ def test_a_producer_of_generation_2_may_ask_again_how_its_transaction_ended() ->
     again = world.end(pid, epoch, version=5)
     assert (first.error_code, first.producer_epoch) == (0, epoch + 1)
     assert (again.error_code, again.producer_id, again.producer_epoch) == (0, pid, epoch + 1)
+
+
+def test_the_old_producer_id_continues_only_with_its_last_epochs() -> None:
+    """After a change of producer id: a zombie of the old id's first epoch is not taken for its successor."""
+    world = TxnWorld()
+    first = world.init()
+    world.transaction().producer_epoch = 32_766
+    successor = world.init()
+    assert (successor.producer_id, successor.producer_epoch) == (first.producer_id + 1, 0)
+    for epoch in (0, 1, 32_765):
+        answer = world.init(producer_id=first.producer_id, epoch=epoch)
+        assert (answer.error_code, answer.producer_epoch) == (ErrorCode.PRODUCER_FENCED, -1), epoch
+    assert world.init(producer_id=successor.producer_id, epoch=0).producer_epoch == 1
