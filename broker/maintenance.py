@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from broker.deferred import Deferred
 from kwire.errors import ApiError
+from log.retention_rounds import closed_with_old_segments, delete_old_segments
 
 if TYPE_CHECKING:
     from broker.clock import Clock, Timer
@@ -98,7 +99,7 @@ class Maintenance:
         self._timers[setting] = self._clock.call_later(interval_ms() if first_ms is None else first_ms, turn)
 
     def _retention(self) -> None:
-        self._open_step(self._manager.closed_with_old_segments(self._clock.now_ms()))
+        self._open_step(closed_with_old_segments(self._manager, self._clock.now_ms()))
 
     def _open_step(self, steps: Iterator[list[tuple[str, int]]]) -> None:
         """Open the logs that nobody has used since the start and that hold what is too old; then delete."""
@@ -106,7 +107,7 @@ class Maintenance:
             return
         found = next(steps, None)
         if found is None:
-            self._retention_step(self._manager.delete_old_segments(self._clock.now_ms()))
+            self._retention_step(delete_old_segments(self._manager, self._clock.now_ms()))
             return
         for topic, index in found:
             try:

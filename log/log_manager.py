@@ -8,7 +8,6 @@ few entries in dictionaries. Nothing here has a clock: the broker calls the peri
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 
 from attrs import define
 
@@ -17,14 +16,13 @@ from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
 from log import clean_shutdown, meta_properties
 from log.checkpoints import CheckpointWrite, TopicPartition
-from log.closed_logs import has_old_segments
 from log.config import CommitRule, LogConfig
 from log.filenames import DELETE_DIR, STRAY_DIR, marked_dir, partition_dir
 from log.log_directory import DirectoryInUseError, LogDirectory
 from log.meta_properties import MetaProperties
 from log.partition_log import PartitionLog
 from log.partition_metadata import read_topic_id
-from log.results import DeferredDelete, FlushTargets
+from log.results import FlushTargets
 from log.storage import Storage, remove_tree
 
 __all__ = ["DeferredDirectoryDelete", "DirectoryInUseError", "LogManager"]
@@ -65,7 +63,7 @@ class LogManager:
     ) -> None:
         self.storage = storage
         self.directories = [LogDirectory(storage, path.rstrip("/") or "/") for path in directories]
-        self._config_for = config_for
+        self.config_for = config_for
         self._unique = unique
         self._random_uuid = random_uuid
         self._jitter = jitter
@@ -230,7 +228,7 @@ class LogManager:
             f"{directory.path}/{partition_dir(topic, partition)}",
             topic,
             partition,
-            self._config_for(topic),
+            self.config_for(topic),
             now_ms=now_ms,
             clean_shutdown=key not in directory.unrecovered and not after_failure,
             recovery_point=directory.recovery_points.get(key, 0),
@@ -269,7 +267,7 @@ class LogManager:
         """The topic's settings changed: its open logs follow."""
         for (name, _), log in self._logs.items():
             if name == topic:
-                log.update_config(self._config_for(topic), self._commit_rule_for(topic))
+                log.update_config(self.config_for(topic), self._commit_rule_for(topic))
 
     # Deletion
 
@@ -283,7 +281,7 @@ class LogManager:
         for key in partitions:
             moved = self._rename_away(key, DELETE_DIR, touched)
             if moved is not None:
-                work.append(DeferredDirectoryDelete(moved, self._config_for(key[0]).file_delete_delay_ms))
+                work.append(DeferredDirectoryDelete(moved, self.config_for(key[0]).file_delete_delay_ms))
         self._write_checkpoints(touched)
         return work
 
@@ -352,48 +350,6 @@ class LogManager:
                 raise ApiError(ErrorCode.KAFKA_STORAGE_ERROR, f"{directory.path}: {error}") from error
 
     # Periodic work
-
-    def delete_old_segments(self, now_ms: int, *, at_once: int = 500) -> Iterator[list[DeferredDelete]]:
-        """Retention on the open logs (``log.retention.check.interval.ms``), ``at_once`` of them a step.
-
-        A log that fails is offline then; the others go on. Those that are compacted are not among them: their cleaner
-        does that (``retention_of_compacted``), so that the two do not meet. (Kafka: LogManager.cleanupLogs)
-        """
-        return self._retention([log for log in self.open_logs() if not log.config.compact], now_ms, at_once)
-
-    def retention_of_compacted(self, now_ms: int, *, at_once: int = 500) -> Iterator[list[DeferredDelete]]:
-        """The same for those that are compacted. (Kafka: LogCleanerManager.deletableLogs)"""
-        return self._retention([log for log in self.open_logs() if log.config.compact], now_ms, at_once)
-
-    def closed_with_old_segments(self, now_ms: int, *, at_once: int = 50) -> Iterator[list[TopicPartition]]:
-        """Those among the logs that are not open of which retention would delete something; ``at_once`` looked at a
-        step. What cannot be looked at is left to who opens it."""
-        closed = [key for key in self._where if key not in self._logs]
-        for start in range(0, len(closed), at_once):
-            yield [key for key in closed[start : start + at_once] if self._has_old_segments(key, now_ms)]
-
-    def _has_old_segments(self, key: TopicPartition, now_ms: int) -> bool:
-        directory = self._where.get(key)
-        if directory is None or key in self._logs:
-            return False
-        with suppress(OSError):
-            return has_old_segments(
-                self.storage,
-                f"{directory.path}/{partition_dir(*key)}",
-                self._config_for(key[0]),
-                log_start_offset=directory.log_starts.get(key, 0),
-                now_ms=now_ms,
-            )
-        return False
-
-    def _retention(self, logs: list[PartitionLog], now_ms: int, at_once: int) -> Iterator[list[DeferredDelete]]:
-        for start in range(0, len(logs), at_once):
-            work: list[DeferredDelete] = []
-            for log in logs[start : start + at_once]:
-                if not log.offline and not log.closed and log.cleaning is None:
-                    with suppress(ApiError):
-                        work += log.delete_old_segments(now_ms)
-            yield work
 
     def flush_due(self, now_ms: int) -> list[PartitionLog]:
         """The open logs that ask for a sync."""

@@ -29,6 +29,7 @@ from log.compaction.cleanable import LogToClean
 from log.compaction.job import CleanedGroup, CleaningError, CleaningResult
 from log.filenames import LOG, partition_dir
 from log.log_cleaning import Cleanable, Cleaning, SwapAbortedError
+from log.retention_rounds import retention_of_compacted
 
 if TYPE_CHECKING:
     from broker.clock import Clock
@@ -170,8 +171,8 @@ class Cleaner:
 
     async def _retention(self) -> None:
         """Old segments of compacted logs go here, so that no cleaning meets it (``compact,delete``, DeleteRecords)."""
-        steps: Iterator[list[DeferredDelete]] = self._manager.retention_of_compacted(
-            self._clock.now_ms(), at_once=_LOGS_AT_ONCE
+        steps: Iterator[list[DeferredDelete]] = retention_of_compacted(
+            self._manager, self._clock.now_ms(), at_once=_LOGS_AT_ONCE
         )
         for work in steps:
             if self._stopped:

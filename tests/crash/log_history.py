@@ -14,6 +14,7 @@ from log.config import CommitRule, LogConfig
 from log.log_manager import LogManager
 from log.partition_log import PartitionLog
 from log.results import FlushTargets
+from log.retention_rounds import delete_old_segments
 from tests.crash.fault_storage import FaultStorage
 
 NOW = 1_700_000_000_000
@@ -116,7 +117,7 @@ class World:
         self.log(key).delete_records_before(offset)
 
     def retention(self) -> None:
-        for work in self.manager.delete_old_segments(NOW):
+        for work in delete_old_segments(self.manager, NOW):
             for item in work:
                 item.run(self.storage)
 

@@ -13,6 +13,7 @@ from log.compaction.job import CleaningError
 from log.config import LogConfig
 from log.filenames import CLEANED, DELETED, SWAP
 from log.log_move import LogMove
+from log.retention_rounds import delete_old_segments
 from tests.broker.cleaner.cleaner_world import BACKOFF_MS, World, small
 from tests.crash.test_compaction_crashes import read_all
 
@@ -336,7 +337,7 @@ def test_old_segments_of_compact_and_delete() -> None:
     both = small(cleanup_policy=("compact", "delete"), retention_bytes=600, min_cleanable_dirty_ratio=1.0)
     world = World({"a": both})
     world.put("a", *DIRTY, *DIRTY, *DIRTY)
-    assert [work for works in world.manager.delete_old_segments(world.clock.now_ms()) for work in works] == []
+    assert [work for works in delete_old_segments(world.manager, world.clock.now_ms()) for work in works] == []
     world.begin()
     log = world.log("a")
     assert log.log_start_offset > 0
