@@ -157,6 +157,17 @@ def test_a_tombstone_gets_a_horizon_and_goes_when_it_is_over() -> None:
     assert log.cleaned_batches()[0][0].delete_horizon_ms == NOW + DAY
 
 
+def test_a_tombstone_alone_in_its_batch_gets_a_horizon_and_goes_when_it_is_over() -> None:
+    log = Log([batch(0, [(A, b"1")]), batch(1, [(A, None)])])
+    assert log.offsets(delete_retention_ms=DAY) == [1]
+    assert log.cleaned_batches()[0][0].delete_horizon_ms == NOW + DAY
+
+    again = batch(1, [(A, None)], horizon=NOW + DAY)
+    new = batch(2, [(B, b"2")])
+    assert Log([again], [new]).offsets(now_ms=NOW + DAY - 1, first_dirty_offset=2) == [1, 2]
+    assert Log([again], [new]).offsets(now_ms=NOW + DAY, first_dirty_offset=2) == [2]
+
+
 def test_a_whole_batch_is_copied_as_it_is() -> None:
     data = batch(0, [(A, b"1"), (B, b"1")], codec=Codec.GZIP)
     log = Log([data])
