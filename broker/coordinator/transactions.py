@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Generator, Iterable
 from functools import partial
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from broker.coordinator.ports import CancellableTimer, CoordinatorClock, InternalTopic, Topics
@@ -46,6 +47,7 @@ _LONGEST_ID_CACHED: Final = 256  # characters
 MARKER_RETRY_MS: Final = 100.0
 # Thousands may fall due together: they take some milliseconds of each turn of the loop.
 _ABORTS_A_TURN: Final = 10
+_MARKERS_A_TURN: Final = 100
 _EXPIRED_A_TURN: Final = 500
 _LOADING: Final = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
 
@@ -345,12 +347,14 @@ class TransactionCoordinator:
         outstanding = state.completing.get(transactional_id)
         if outstanding is None:
             outstanding = state.completing[transactional_id] = dict.fromkeys(transaction.partitions)
-        for topic, index in list(outstanding):
-            if index >= self.topics.partition_count(topic):
-                log.info("%s: %s-%d is deleted, it needs no marker", transactional_id, topic, index)
-                del outstanding[(topic, index)]
-        if not outstanding:
-            self._complete(shard, transactional_id)
+        portion = list(islice(outstanding, _MARKERS_A_TURN))
+        for where in portion[:]:
+            if where[1] >= self.topics.partition_count(where[0]):
+                log.info("%s: %s-%d is deleted, it needs no marker", transactional_id, *where)
+                del outstanding[where]
+                portion.remove(where)
+        if not portion:
+            self._written_so_far(shard, transactional_id, outstanding, 0)
             return
         try:
             written = self._markers.write(
@@ -358,7 +362,7 @@ class TransactionCoordinator:
                 transaction.producer_epoch,
                 transaction.state is TransactionState.PREPARE_COMMIT,
                 shard.leader_epoch,
-                list(outstanding),
+                portion,
                 transaction.client_version,
             )
         except Exception:
@@ -384,16 +388,31 @@ class TransactionCoordinator:
         except Exception as error:
             log.error("%s: the markers could not be written, trying again: %s", transactional_id, error)
             codes = {}
+        left = 0
         for where, code in codes.items():
             if code in _DONE:
                 outstanding.pop(where, None)
             elif code in _OBSOLETE:
                 log.info("%s: %s-%d refuses its marker, no more are written: %s", transactional_id, *where, code.name)
                 return
+            elif where in outstanding:
+                outstanding[where] = outstanding.pop(where)  # again when the others had their turn
+                left += 1
+        untried = codes and left < len(codes) and left < len(outstanding)
+        self._written_so_far(shard, transactional_id, outstanding, 0 if untried else MARKER_RETRY_MS)
+
+    def _written_so_far(
+        self,
+        shard: Shard[ShardState],
+        transactional_id: str,
+        outstanding: dict[TopicPartition, None],
+        delay_ms: float,
+    ) -> None:
+        """Complete the transaction, or go on with the markers that are left."""
         if not outstanding:
             self._complete(shard, transactional_id)
         else:
-            shard.set_timer((MARKERS, transactional_id), MARKER_RETRY_MS)
+            shard.set_timer((MARKERS, transactional_id), delay_ms)
 
     def _complete(self, shard: Shard[ShardState], transactional_id: str) -> None:
         shard.run(partial(ending.complete, shard.state, transactional_id))

@@ -139,6 +139,26 @@ class TestEnds:
         assert [sorted(each[4]) for each in world.markers.written] == [[("t", 0), ("t", 1)], [("t", 1)], [("t", 1)]]
         assert world.state() is TransactionState.COMPLETE_COMMIT
 
+    def test_thousands_of_markers_leave_turns_to_others(self, world: TxnWorld) -> None:
+        world.topics.partitions["many"] = 1000
+        given = world.init()
+        wanted = [("many", index) for index in range(1000)]
+        world.add(given.producer_id, 0, *wanted)
+        offline = [("many", 3), ("many", 4)]
+        world.markers.codes.update(dict.fromkeys(offline, ErrorCode.KAFKA_STORAGE_ERROR))
+        assert world.end(given.producer_id, 0).error_code == 0
+        assert len(world.markers.written) == 1
+        assert len(world.markers.written[0][4]) <= 100
+        world.clock.advance(MARKER_RETRY_MS / 2)
+        tried = [each for written in world.markers.written for each in written[4]]
+        assert sorted(set(tried)) == wanted
+        assert world.state() is TransactionState.PREPARE_COMMIT
+        world.topics.partitions["many"] = 4
+        world.markers.codes.clear()
+        world.clock.advance(MARKER_RETRY_MS)
+        assert world.state() is TransactionState.COMPLETE_COMMIT
+        assert world.markers.written[-1][4] == (("many", 3),)
+
     def test_a_partition_that_takes_no_marker_at_all(self, world: TxnWorld) -> None:
         pid, epoch = world.open()
         world.markers.codes[("t", 0)] = ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT
