@@ -109,6 +109,11 @@ class PartitionLog(LogReading, LogFlushing, LogDeleting):
             if topic_id is not None and read_topic_id(storage, directory) is None:
                 write_topic_id(storage, directory, topic_id)
                 log._paths_to_sync.append(f"{directory}/{PARTITION_METADATA}")
+            if not clean_shutdown:
+                # Names that the process before gave, a new segment's or the directory's own, it may not have synced.
+                for path in (directory, directory.rsplit("/", 1)[0]):
+                    if path not in log._directories_to_sync:
+                        log._directories_to_sync.append(path)
             if rule is CommitRule.FSYNC and log.recovery_point < log.log_end_offset:
                 log.flush(now_ms)
         except OSError as error:

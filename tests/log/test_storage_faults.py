@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -135,6 +136,22 @@ def test_after_a_failed_sync_and_a_kill_the_page_cache_is_not_believed() -> None
     storage.fail = None
     again = open_log(storage.after_kill(), clean_shutdown=False, recovery_point=1, commit_rule=CommitRule.FSYNC)
     assert read_values(again) == [(0, b"one")]
+
+
+def test_a_segment_that_a_killed_process_began_has_its_name_on_the_disk_after_the_next_flush() -> None:
+    storage = FaultStorage()
+    log = open_log(storage, commit_rule=CommitRule.FSYNC)
+    append(log, b"one")
+    log.flush(NOW)
+    log.roll(NOW)
+    storage = storage.after_kill()
+    again = open_log(storage, clean_shutdown=False, recovery_point=1, commit_rule=CommitRule.FSYNC)
+    append(again, b"two")
+    again.flush(NOW)
+    assert again.high_watermark == 2
+    storage = storage.after_power_loss(Random(1), keep=0.0)
+    last = open_log(storage, clean_shutdown=False, recovery_point=1, commit_rule=CommitRule.FSYNC)
+    assert read_values(last) == [(0, b"one"), (1, b"two")]
 
 
 def test_a_sync_begun_before_a_truncation_proves_nothing() -> None:
