@@ -67,6 +67,12 @@ def find(name: str, data_dirs: Sequence[str]) -> list[str]:
     return found
 
 
+def holds_files(path: str) -> bool:
+    """Whether there is anything to show, or a reason to tell why not."""
+    errors: list[OSError] = []
+    return next(files_of(path, errors.append), None) is not None or bool(errors)
+
+
 def run(paths: Sequence[str], selection: Selection, *, as_json: bool, colours: bool) -> int:
     """Print it; the exit code: 1 when something is damaged or cannot be read."""
     damaged = False
@@ -97,7 +103,8 @@ def select(paths: Sequence[str], selection: Selection) -> Iterator[Plain]:
     left = selection.most
     types = selection.types
     for path in paths:
-        for file in _files(path, selection):
+        errors: list[OSError] = []
+        for file in _files(path, selection, errors):
             head: Plain | None = None
             by_kind = file.kind.value in types
             try:
@@ -120,9 +127,15 @@ def select(paths: Sequence[str], selection: Selection) -> Iterator[Plain]:
                     yield entry
             except OSError as error:
                 # It may have been removed or renamed by a broker at work.
-                yield {"type": "damage", "file": file.path, "position": 0, "size": 0, "reason": error.strerror or "?"}
+                yield _unreadable(file.path, error)
             if left == 0:
                 return
+        for refused in errors:
+            yield _unreadable(refused.filename or path, refused)
+
+
+def _unreadable(path: str, error: OSError) -> Plain:
+    return {"type": "damage", "file": path, "position": 0, "size": 0, "reason": f"cannot be read: {error.strerror}"}
 
 
 def _wanted(entry: Plain, selection: Selection, by_kind: bool) -> bool:
@@ -137,8 +150,9 @@ def _wanted(entry: Plain, selection: Selection, by_kind: bool) -> bool:
     return True
 
 
-def _files(path: str, selection: Selection) -> Iterator[DataFile]:
-    found = list(files_of(path))
+def _files(path: str, selection: Selection, errors: list[OSError]) -> Iterator[DataFile]:
+    """The files to look at; `errors` is given what says why there are not more."""
+    found = list(files_of(path, errors.append))
     skipped = set()
     low, high = selection.options.offsets
     if (low, high) != EVERYTHING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from pathlib import Path
 
@@ -179,14 +180,19 @@ def dump(
     Nothing is changed and no lock is taken, so a running broker may use the directory. What is damaged is named with
     its byte and the reason, and the rest is printed. The exit code is 1 when there was damage.
     """
-    from broker.cli.dump import Selection, find, parse_range, run
+    from broker.cli.dump import Selection, find, holds_files, parse_range, run
     from broker.inspect.entries import EVERYTHING, DumpOptions
 
     found = []
+    directories = data_dirs or ("kwire-data",)
     for path in paths:
-        matches = find(path, data_dirs or ("kwire-data",))
+        matches = find(path, directories)
         if not matches:
-            raise click.UsageError(f"{path} is no file or directory, and no topic or partition of the data directory")
+            below = " or ".join(directories)
+            raise click.UsageError(f"{path} is no file or directory, and no topic or partition below {below}")
+        if not any(map(holds_files, matches)):
+            what = "holds nothing that a broker writes" if os.path.isdir(path) else "is none of a broker's files"
+            raise click.UsageError(f"{path} {what}")
         found += matches
     try:
         wanted = EVERYTHING if offsets is None else parse_range(offsets)

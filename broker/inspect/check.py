@@ -20,7 +20,7 @@ from broker.inspect.findings import Finding, Progress, Report, Severity, Totals
 from broker.inspect.internal_check import internal_consumer
 from broker.inspect.log_dir import LogDir, check_duplicates, check_identities, read_log_dir
 from broker.inspect.metadata_check import check_bootstrap, check_quorum_state, replay_snapshots
-from broker.inspect.partition_check import PartitionCheck, PartitionFacts
+from broker.inspect.partition_check import NOT_SERVED, PartitionCheck, PartitionFacts
 from broker.inspect.read_only import ReadOnlyStorage
 from broker.inspect.record_kinds import COORDINATOR_TOPICS
 from kwire import uuids
@@ -145,6 +145,8 @@ class Checker:
                 )
             )
             replay.failed = True
+        if result.end_offset is None:
+            replay.failed = True  # what it would say of topics and directories is not known
         check_quorum_state(path, replay.last_epoch, self.report)
         self._check_checkpoints_of(facts, result.end_offset, path)
         return replay.image if replay.usable else None
@@ -163,16 +165,20 @@ class Checker:
             directory.checkpoint(RECOVERY_POINTS, key),
             directory.checkpoint(LOG_STARTS, key),
         )
-        if image is not None and not self.live:
-            self._check_owner(path, topic, partition, image)
         check = PartitionCheck(path, facts, self.report, self.totals, self.progress, internal_consumer(topic))
         try:
             result = check.run()
+            if image is not None and not self.live:
+                self._check_owner(path, topic, partition, image)
         except OSError as error:
             if not self.live:
                 self.report(
                     Finding(
-                        "unreadable", Severity.ERROR, error.filename or path, f"it cannot be read: {error.strerror}"
+                        "unreadable",
+                        Severity.ERROR,
+                        error.filename or path,
+                        f"it cannot be read: {error.strerror}",
+                        NOT_SERVED,
                     )
                 )
             return
@@ -226,10 +232,10 @@ class Checker:
             )
 
     def _check_checkpoints_of(
-        self, facts: PartitionFacts, end: int, path: str, directory: LogDir | None = None
+        self, facts: PartitionFacts, end: int | None, path: str, directory: LogDir | None = None
     ) -> None:
         """That no checkpoint is beyond the log's end."""
-        if self.live:
+        if self.live or end is None:
             return  # where the log ends now is not known
         parent = os.path.dirname(path)
         found = [(RECOVERY_POINTS, facts.recovery_point), (LOG_STARTS, facts.log_start_offset)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Final
 
@@ -121,18 +121,27 @@ def is_partition_dir(path: str) -> bool:
     return partition_of(os.path.abspath(path))[0] is not None and not os.path.exists(f"{path}/{META_PROPERTIES}")
 
 
-def files_of(path: str) -> Iterator[DataFile]:
-    """The known files at and below `path`, a partition's in the order of their offsets. Raises OSError."""
+def files_of(path: str, on_error: Callable[[OSError], None] | None = None) -> Iterator[DataFile]:
+    """The known files at and below `path`, a partition's in the order of their offsets.
+
+    A directory that cannot be listed is passed over with `on_error`; without it OSError is raised.
+    """
     if not os.path.isdir(path):
         found = data_file(path)
         if found is not None:
             yield found
         return
-    names = sorted(os.listdir(path))
+    try:
+        names = sorted(os.listdir(path))
+    except OSError as error:
+        if on_error is None:
+            raise
+        on_error(error)
+        return
     files = [found for name in names if (found := data_file(f"{path}/{name}")) and not os.path.isdir(found.path)]
     files.sort(key=lambda file: (file.offset, _ORDER.index(file.kind), file.path))
     yield from files
     for name in names:
         child = f"{path}/{name}"
         if partition_of(child)[0] is not None and os.path.isdir(child):
-            yield from files_of(child)
+            yield from files_of(child, on_error)

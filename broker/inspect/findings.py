@@ -47,7 +47,7 @@ WHY: Final = {
     "internal-record": "the coordinator passes over a record it cannot read: a group's or transaction's change is lost",
     "clean-shutdown": "without the marker the next start does not trust the ends of the logs",
     "leftover": "something was under way when the broker stopped",
-    "unreadable": "the file system does not give the bytes",
+    "unreadable": "the file system does not give the bytes, so nothing is known of what they hold",
 }
 
 

@@ -37,6 +37,7 @@ Consumer = Callable[[Batch], str | None]
 """Takes in the records of a sound batch; what is wrong with them, or None."""
 
 _Cursor = TypeVar("_Cursor")
+NOT_SERVED = "a broker does not serve the partition as long as it cannot read this"
 _PROGRESS_STEP = 4 << 20
 
 
@@ -58,8 +59,10 @@ class PartitionFacts:
 
 @define(slots=True)
 class PartitionResult:
+    """end_offset: where the log ends; None when its last segment cannot be read."""
+
     first_offset: int = 0
-    end_offset: int = 0
+    end_offset: int | None = 0
     bytes_to_recover: int = 0
 
 
@@ -110,6 +113,7 @@ class PartitionCheck:
         )
         self._snapshots.begin(self._producers)
         self._expected = self._lowest = first
+        end_known = True
         for number, file in enumerate(logs):
             last = number == len(logs) - 1
             self._limit = sys.maxsize if last else logs[number + 1].offset
@@ -120,9 +124,11 @@ class PartitionCheck:
                 if not self.facts.live:
                     raise
             except OSError as error:
-                self._error("unreadable", file.path, f"it cannot be read: {error.strerror}")
+                self._error("unreadable", file.path, f"it cannot be read: {error.strerror}").repair = NOT_SERVED
                 self._after_damage()
-        end = max(self._lowest, first)
+                end_known = not last
+        # What is beyond an end that nobody could see is not known to be wrong.
+        end = max(self._lowest, first) if end_known else sys.maxsize
         self._snapshots.finish(
             self._producers, end, self._state_known(), compacted=self._compacted, live=self.facts.live
         )
@@ -136,7 +142,7 @@ class PartitionCheck:
             self.report(finding)
         recovered = self.plan.first_recovered()
         to_read = sum(segment.size for segment in self.plan.segments if segment.base_offset >= recovered)
-        return PartitionResult(first, end, to_read)
+        return PartitionResult(first, end if end_known else None, to_read)
 
     # Telling
 

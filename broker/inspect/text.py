@@ -100,6 +100,8 @@ def _record(entry: Plain, paint: Paint) -> str:
 
 
 def _damage(entry: Plain, paint: Paint) -> str:
+    if not entry["size"]:
+        return paint(f"! {entry['file']}: {entry['reason']}", "bad")
     return "  " + paint(f"! DAMAGED at byte {entry['position']}, {entry['size']} bytes: {entry['reason']}", "bad")
 
 

@@ -182,3 +182,16 @@ def test_serve_loads_none_of_it() -> None:
 
 def test_the_layout_of_the_lock_is_that_of_the_system() -> None:
     assert struct.calcsize("hhqqi4x") == 32
+
+
+def test_dump_of_what_is_no_brokers_says_so(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    for path, message in (
+        (tmp_path, f"{tmp_path} holds nothing that a broker writes"),
+        (tmp_path / "notes.txt", f"{tmp_path}/notes.txt is none of a broker's files"),
+    ):
+        done = CliRunner().invoke(cli, ["dump", str(path)])
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert message in done.stderr
+    done = CliRunner().invoke(cli, ["dump", "orders-7", "--data-dir", "a", "--data-dir", "b"])
+    assert "orders-7 is no file or directory, and no topic or partition below a or b" in done.stderr
