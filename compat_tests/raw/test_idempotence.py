@@ -221,3 +221,24 @@ def test_describe_producers(producer: Producer) -> None:
     assert (active.producer_id, active.producer_epoch, active.last_sequence) == (producer.id, 0, 2)
     assert (active.coordinator_epoch, active.current_txn_start_offset) == (-1, -1)
     assert active.last_timestamp > 0
+
+
+def test_describe_producers_of_what_is_not_there(wire: Wire, topic: str) -> None:
+    wire.create(topic)
+    names = ("a b", "", f"{topic}-nowhere", topic)
+    wanted = [{"name": name, "partition_indexes": [7, -1]} for name in names]
+    found = wire.ask("DescribeProducers", 0, topics=wanted).topics
+    assert [(t.name, [(p.partition_index, p.error_code, p.error_message) for p in t.partitions]) for t in found] == [
+        (name, [(index, code, message) for index in (7, -1)])
+        for name, code, message in (
+            (
+                "a b",
+                17,
+                "Topic name is invalid: 'a b' contains one or more characters other than ASCII alphanumerics, '.', "
+                "'_' and '-'",
+            ),
+            ("", 17, "Topic name is invalid: the empty string is not allowed"),
+            (f"{topic}-nowhere", 3, "This server does not host this topic-partition."),
+            (topic, 3, None),
+        )
+    ]

@@ -221,3 +221,15 @@ def test_delete_records_of_an_internal_topic(wire: Wire, group: str) -> None:
 def test_delete_records_unknown(wire: Wire, filled: str) -> None:
     assert wire.delete_records(filled, 0, partition=9).error_code == 3
     assert wire.delete_records(f"{filled}-missing", 0).error_code == 3
+
+
+@pytest.mark.parametrize("isolation_level", [-1, 2, 127])
+def test_isolation_level_that_is_none(wire: Wire, topic: str, isolation_level: int) -> None:
+    wire.create(topic)
+    partitions = [{"partition_index": index, "timestamp": -1} for index in (0, 0, 9)]
+    topics = [{"name": topic, "partitions": partitions}]
+    answer = wire.ask("ListOffsets", 7, replica_id=-1, isolation_level=isolation_level, topics=topics)
+    found = [
+        (p.partition_index, p.error_code, p.timestamp, p.offset, p.leader_epoch) for p in answer.topics[0].partitions
+    ]
+    assert found == [(index, -1, -1, -1, -1) for index in (0, 0, 9)]

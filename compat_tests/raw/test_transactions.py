@@ -214,6 +214,21 @@ def test_add_without_partitions(old: Txn) -> None:
     assert old.ask_add() == {}
 
 
+def test_add_a_topic_twice_and_one_without_partitions(old: Txn, existing: str) -> None:
+    """With one code for all each is answered as it was asked for."""
+    asked = [(existing, [0]), ("", []), (existing, [1, 1])]
+    topics = [{"name": name, "partitions": partitions} for name, partitions in asked]
+    me = {f"v3_and_below_{name}": value for name, value in old.me.items()}
+    for off, error in ((0, 0), (1, 90)):
+        me["v3_and_below_producer_epoch"] = old.epoch + off
+        answer = old.wire.ask("AddPartitionsToTxn", 3, v3_and_below_topics=topics, **me)
+        found = [
+            (t.name, [(p.partition_index, p.partition_error_code) for p in t.results_by_partition])
+            for t in answer.results_by_topic_v3_and_below
+        ]
+        assert found == [(name, [(index, error) for index in partitions]) for name, partitions in asked]
+
+
 def test_add_an_internal_topic(old: Txn, existing: str) -> None:
     """As one the client may not write to."""
     offsets = ("__consumer_offsets", 0)

@@ -193,6 +193,30 @@ def test_commit_of_an_unknown_topic_or_partition(txn: Txn, existing: str, group:
 
 
 @both
+def test_commit_of_a_topic_twice(txn: Txn, existing: str, group: str) -> None:
+    """Each is answered for itself; the last one counts."""
+    if not txn.generation.joins:
+        txn.add_offsets(group)
+    topics = [
+        {
+            "name": existing,
+            "partitions": [
+                {"partition_index": 0, "committed_offset": offset, "committed_metadata": ""} for offset in offsets
+            ],
+        }
+        for offsets in ((3, 4), (5,))
+    ]
+    version = 5 if txn.generation.joins else 3
+    answer = txn.wire.ask("TxnOffsetCommit", version, **txn.me, group_id=group, topics=topics)
+    assert [(t.name, [(p.partition_index, p.error_code) for p in t.partitions]) for t in answer.topics] == [
+        (existing, [(0, 0), (0, 0)]),
+        (existing, [(0, 0)]),
+    ]
+    txn.commit()
+    assert fetched(txn.wire, group, existing, stable=True) == (0, 5)
+
+
+@both
 def test_commit_of_too_much_metadata(txn: Txn, existing: str, group: str) -> None:
     if not txn.generation.joins:
         txn.add_offsets(group)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from broker.context import RequestContext
+from broker.controller.names import name_problem
 from broker.partitions import Partitions
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
@@ -21,6 +22,14 @@ def describe_producers(
     """One answer per partition, with the producers the log remembers."""
     topics = []
     for topic in request.topics:
+        refusal = _refusal(partitions, topic.name)
+        if refusal is not None:
+            refused = [
+                PartitionResponse(partition_index=index, error_code=refusal.code, error_message=refusal.message)
+                for index in topic.partition_indexes
+            ]
+            topics.append(TopicResponse(name=topic.name, partitions=refused))
+            continue
         answers = []
         for index in topic.partition_indexes:
             try:
@@ -33,6 +42,20 @@ def describe_producers(
                 )
         topics.append(TopicResponse(name=topic.name, partitions=answers))
     return DescribeProducersResponse(topics=topics)
+
+
+def _refusal(partitions: Partitions, topic: str) -> ApiError | None:
+    """Why none of a topic's partitions is answered for."""
+    problem = name_problem(topic)
+    if problem is not None:
+        return ApiError(ErrorCode.INVALID_TOPIC_EXCEPTION, problem)
+    try:
+        known = partitions.get(topic, 0) is not None
+    except ApiError:
+        known = True
+    if not known:
+        return ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, "This server does not host this topic-partition.")
+    return None
 
 
 def _active(partitions: Partitions, topic: str, index: int) -> list[ProducerState]:

@@ -23,12 +23,24 @@ EARLIEST_LOCAL: Final = -4
 LATEST_TIERED: Final = -5
 EARLIEST_PENDING_UPLOAD: Final = -6
 _SINCE_VERSION: Final = {MAX_TIMESTAMP: 7, EARLIEST_LOCAL: 8, LATEST_TIERED: 9, EARLIEST_PENDING_UPLOAD: 11}
+_READ_UNCOMMITTED: Final = 0
 _READ_COMMITTED: Final = 1
 _EPOCH_FROM: Final = 4
 
 
 def list_offsets(request: ListOffsetsRequest, ctx: RequestContext, partitions: Partitions) -> ListOffsetsResponse:
-    """One answer per partition; a partition named twice gets INVALID_REQUEST once."""
+    """One answer per partition; a partition named twice gets INVALID_REQUEST once. No such isolation level:
+    UNKNOWN_SERVER_ERROR for all."""
+    if request.isolation_level not in (_READ_UNCOMMITTED, _READ_COMMITTED):
+        return ListOffsetsResponse(
+            topics=[
+                ListOffsetsTopicResponse(
+                    name=topic.name,
+                    partitions=[_refused(wanted, ErrorCode.UNKNOWN_SERVER_ERROR) for wanted in topic.partitions],
+                )
+                for topic in request.topics
+            ]
+        )
     seen: set[tuple[str, int]] = set()
     twice: set[tuple[str, int]] = set()
     for topic in request.topics:

@@ -49,6 +49,8 @@ async def add_partitions_to_txn(
                 where: ErrorCode.INVALID_PRODUCER_EPOCH if code is ErrorCode.PRODUCER_FENCED else code
                 for where, code in codes.items()
             }
+        if len(set(codes.values())) <= 1:
+            return AddPartitionsToTxnResponse(results_by_topic_v3_and_below=[_as_asked(each, codes) for each in topics])
         return AddPartitionsToTxnResponse(results_by_topic_v3_and_below=_results(codes))
     results = []
     # The schema keys transactions by their id: of two with the same one the first counts.
@@ -100,6 +102,19 @@ async def _add(
     except ApiError as error:
         return dict.fromkeys(wanted, error.code)
     return dict.fromkeys(wanted, ErrorCode.NONE)
+
+
+def _as_asked(
+    topic: AddPartitionsToTxnTopic, codes: Mapping[TopicPartition, ErrorCode]
+) -> AddPartitionsToTxnTopicResult:
+    """With one code for all, topics and partitions are answered as they were asked for, also twice."""
+    return AddPartitionsToTxnTopicResult(
+        name=topic.name,
+        results_by_partition=[
+            AddPartitionsToTxnPartitionResult(partition_index=index, partition_error_code=codes[(topic.name, index)])
+            for index in topic.partitions
+        ],
+    )
 
 
 def _results(codes: Mapping[TopicPartition, ErrorCode]) -> list[AddPartitionsToTxnTopicResult]:

@@ -61,6 +61,8 @@ async def txn_offset_commit(
         if code is ErrorCode.COORDINATOR_LOAD_IN_PROGRESS and ctx.api_version < _KNOWS_LOADING_FROM:
             code = ErrorCode.COORDINATOR_NOT_AVAILABLE  # clients before 2.0 do not know the other
         committed = [_refuse(topic.name, topic.partitions, code) for topic in known]
+    if not answers:
+        return TxnOffsetCommitResponse(topics=committed)
     for answer in committed:
         _add(answers, answer)
     return TxnOffsetCommitResponse(topics=list(answers.values()))
