@@ -10,6 +10,7 @@ from broker.decision import Decision, TimerKey, Waiter
 from broker.txn.config import TransactionConfig
 from broker.txn.record_codec import decode_key, decode_pairs, decode_value, encode_batches
 from broker.txn.state import ShardState
+from broker.txn.states import TransactionState
 from broker.txn.transaction import TransactionRecord
 from kwire.errors import DecodeError, KwireError
 
@@ -20,6 +21,8 @@ MARKERS: Final = "markers"
 _SLICE_RECORDS: Final = 128
 _RECORD_COST_BYTES: Final = 256
 """A record is decoded in the time in which so many bytes are read."""
+_END_BYTES: Final = 32
+"""A record that ends a transaction has more fields than one that opens it: what can be opened can be ended."""
 _FINISHED_A_TURN: Final = 50
 _FINISH_KEY: Final[TimerKey] = ("finish",)
 
@@ -51,6 +54,8 @@ class TransactionMachine:
 
     def encode(self, decision: TransactionDecision, max_bytes: int) -> list[bytearray] | None:
         version = 1 if self._server_version() >= 1 else 0
+        if any(each.value is not None and each.value.state is TransactionState.ONGOING for each in decision.records):
+            max_bytes -= _END_BYTES
         return encode_batches(decision.records, version, decision.now_ms, max_bytes, decision.splittable)
 
     def replay(self, state: ShardState, decision: TransactionDecision) -> None:

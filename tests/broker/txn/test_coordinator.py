@@ -159,6 +159,20 @@ class TestEnds:
         assert world.state() is TransactionState.COMPLETE_COMMIT
         assert world.markers.written[-1][4] == (("many", 3),)
 
+    def test_a_transaction_as_large_as_a_record_may_be_can_be_ended(self, world: TxnWorld) -> None:
+        """By a timeout, too, whose record is larger than that of a classic client's transaction."""
+        log = world.log_of()
+        for max_batch_bytes in range(620, 640):
+            given = world.init(timeout_ms=5_000)
+            log.max_batch_bytes = max_batch_bytes
+            for index in range(200):
+                world.topics.partitions["t"] = 200
+                if world.add(given.producer_id, given.producer_epoch, ("t", index)) != {("t", index): 0}:
+                    break
+            assert 50 < index < 199
+            world.clock.advance(20_000)
+            assert world.state() is TransactionState.COMPLETE_ABORT
+
     def test_a_partition_that_takes_no_marker_at_all(self, world: TxnWorld) -> None:
         pid, epoch = world.open()
         world.markers.codes[("t", 0)] = ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT
