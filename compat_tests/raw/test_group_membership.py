@@ -46,6 +46,7 @@ def test_find_coordinator_of_an_unknown_type(wire: Wire) -> None:
     assert (answer.error_code, answer.node_id, answer.host, answer.port) == (42, -1, "", -1)
     (found,) = wire.ask("FindCoordinator", 6, key_type=9, coordinator_keys=["g"]).coordinators
     assert (found.error_code, found.node_id, found.host, found.port) == (42, -1, "", -1)
+    assert found.error_message == answer.error_message != ""
 
 
 @pytest.mark.parametrize("key", ["", "g", f"g:{uuid.uuid4()}", "g:topic:0"])

@@ -227,6 +227,21 @@ def test_add_a_topic_twice_and_one_without_partitions(old: Txn, existing: str) -
             for t in answer.results_by_topic_v3_and_below
         ]
         assert found == [(name, [(index, error) for index in partitions]) for name, partitions in asked]
+    transaction = {**old.me, "verify_only": False, "topics": topics}
+    (result,) = old.wire.ask("AddPartitionsToTxn", 5, transactions=[transaction]).results_by_transaction
+    assert [(t.name, [p.partition_index for p in t.results_by_partition]) for t in result.topic_results] == asked
+    topics.append({"name": f"{existing}-nowhere", "partitions": [0, 0]})
+    (result,) = old.wire.ask(
+        "AddPartitionsToTxn", 5, transactions=[transaction | {"topics": topics}]
+    ).results_by_transaction
+    assert {
+        t.name: {p.partition_index: p.partition_error_code for p in t.results_by_partition}
+        for t in result.topic_results
+    } == {
+        existing: {0: 55, 1: 55},
+        f"{existing}-nowhere": {0: 3},
+    }
+    assert sum(len(t.results_by_partition) for t in result.topic_results) == 3
 
 
 def test_add_an_internal_topic(old: Txn, existing: str) -> None:

@@ -17,7 +17,9 @@ from kwire.messages.find_coordinator import Coordinator, FindCoordinatorRequest,
 _BATCHED_SINCE = 4
 _GROUP = 0
 _TRANSACTION = 1
-# The error message of answers up to v3.
+_SHARE = 2
+_KINDS = (_GROUP, _TRANSACTION, _SHARE)
+# The error message of answers up to v3, and of a kind of key that nobody knows.
 _MESSAGES = {
     ErrorCode.NONE: "NONE",
     ErrorCode.COORDINATOR_NOT_AVAILABLE: "The coordinator is not available.",
@@ -36,6 +38,10 @@ async def find_coordinator(
     addresses: AddressBook,
 ) -> FindCoordinatorResponse:
     available = {_GROUP: groups.available, _TRANSACTION: transactions.available}.get(request.key_type)
+    if ctx.api_version >= _BATCHED_SINCE and request.key_type not in _KINDS:
+        message = _MESSAGES[ErrorCode.INVALID_REQUEST]
+        refused = [_refuse(key, ErrorCode.INVALID_REQUEST, message) for key in request.coordinator_keys]
+        return FindCoordinatorResponse(coordinators=refused)
     if ctx.api_version >= _BATCHED_SINCE:
         return FindCoordinatorResponse(
             coordinators=[_find(key, ctx, available, addresses) for key in request.coordinator_keys]
@@ -67,5 +73,5 @@ def _find(key: str, ctx: RequestContext, available: Callable[[], bool] | None, a
     return Coordinator(key=key, node_id=ctx.node_id, host=host, port=port)
 
 
-def _refuse(key: str, code: ErrorCode) -> Coordinator:
-    return Coordinator(key=key, node_id=-1, host="", port=-1, error_code=code, error_message="")
+def _refuse(key: str, code: ErrorCode, message: str = "") -> Coordinator:
+    return Coordinator(key=key, node_id=-1, host="", port=-1, error_code=code, error_message=message)

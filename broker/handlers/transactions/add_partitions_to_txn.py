@@ -24,6 +24,9 @@ from kwire.messages.add_partitions_to_txn import (
 
 _FENCED_SINCE = 2
 _BATCHES_SINCE = 4
+_REFUSALS = frozenset(
+    (ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.TOPIC_AUTHORIZATION_FAILED, ErrorCode.OPERATION_NOT_ATTEMPTED)
+)
 
 
 async def add_partitions_to_txn(
@@ -49,9 +52,7 @@ async def add_partitions_to_txn(
                 where: ErrorCode.INVALID_PRODUCER_EPOCH if code is ErrorCode.PRODUCER_FENCED else code
                 for where, code in codes.items()
             }
-        if len(set(codes.values())) <= 1:
-            return AddPartitionsToTxnResponse(results_by_topic_v3_and_below=[_as_asked(each, codes) for each in topics])
-        return AddPartitionsToTxnResponse(results_by_topic_v3_and_below=_results(codes))
+        return AddPartitionsToTxnResponse(results_by_topic_v3_and_below=_results(topics, codes, as_asked=True))
     results = []
     # The schema keys transactions by their id: of two with the same one the first counts.
     for transaction in {each.transactional_id: each for each in reversed(request.transactions)}.values():
@@ -66,9 +67,8 @@ async def add_partitions_to_txn(
         )
         if ErrorCode.UNSUPPORTED_VERSION in codes.values():
             return AddPartitionsToTxnResponse(error_code=ErrorCode.UNSUPPORTED_VERSION)
-        results.append(
-            AddPartitionsToTxnResult(transactional_id=transaction.transactional_id, topic_results=_results(codes))
-        )
+        found = _results(transaction.topics, codes, as_asked=not transaction.verify_only)
+        results.append(AddPartitionsToTxnResult(transactional_id=transaction.transactional_id, topic_results=found))
     results.reverse()
     return AddPartitionsToTxnResponse(results_by_transaction=results)
 
@@ -107,7 +107,6 @@ async def _add(
 def _as_asked(
     topic: AddPartitionsToTxnTopic, codes: Mapping[TopicPartition, ErrorCode]
 ) -> AddPartitionsToTxnTopicResult:
-    """With one code for all, topics and partitions are answered as they were asked for, also twice."""
     return AddPartitionsToTxnTopicResult(
         name=topic.name,
         results_by_partition=[
@@ -117,7 +116,12 @@ def _as_asked(
     )
 
 
-def _results(codes: Mapping[TopicPartition, ErrorCode]) -> list[AddPartitionsToTxnTopicResult]:
+def _results(
+    asked: list[AddPartitionsToTxnTopic], codes: Mapping[TopicPartition, ErrorCode], *, as_asked: bool
+) -> list[AddPartitionsToTxnTopicResult]:
+    """What was added is answered topic by topic as it was asked for, also twice; verdicts and refusals once each."""
+    if as_asked and _REFUSALS.isdisjoint(codes.values()):
+        return [_as_asked(topic, codes) for topic in asked]
     topics: dict[str, AddPartitionsToTxnTopicResult] = {}
     for (name, index), code in codes.items():
         topic = topics.get(name)
