@@ -13,6 +13,7 @@ from kwire.records import Codec, RecordBatchBuilder
 GROUPS = ["commits", "members", "in-transactions"]
 # Its open transaction is ended by the broker when its time is over, perhaps while the census is taken.
 TIMEOUTS = "timeouts"
+OFFSETS = "__consumer_offsets"
 OUT_OF_ORDER_SEQUENCE = 45
 
 
@@ -21,7 +22,8 @@ class Content:
     """Keeps what clients would keep over a move: producer ids with their sequences, transactions that are open."""
 
     leg: int = 0
-    saw_kafka: bool = False
+    foreign: dict[str, Any] | None = None
+    """Groups on Kafka that kwire does not serve."""
     idempotent: tuple[int, int] | None = field(default=None)  # producer id, next sequence
     _last_batch: bytes = b""
     _last_offset: int = -1
@@ -43,7 +45,6 @@ class Content:
         self._configs(wire)
         if kind == "kafka":
             self._what_kwire_does_not_serve(wire)
-            self.saw_kafka = True
 
     def _topics(self, wire: Wire) -> None:
         wire.create("codecs", 3, {"retention.ms": "-1"})
@@ -88,6 +89,11 @@ class Content:
     def _offsets(self, wire: Wire) -> None:
         member = Member(wire, "commits")
         wire.ask("FindCoordinator", 3, key="commits", key_type=0)
+        if self.leg == 1:
+            eventually(lambda: member.commit("codecs", 0), lambda e: e == 0, "the first commit")
+            # Both compact it in every leg, with what only Kafka serves in it. (Journey.leg waits for it.)
+            change(wire, 2, OFFSETS, "segment.ms", "50")
+            change(wire, 2, OFFSETS, "min.cleanable.dirty.ratio", "0")
         for partition in range(3):
             eventually(lambda p=partition: member.commit("codecs", 3 * self.leg + p, partition=p), lambda e: e == 0, "")
         joined = stable(wire, "members", session_timeout_ms=6000, protocol_type="something")
@@ -148,6 +154,7 @@ class Content:
             sent = {"group_id": group} | fields | more
             eventually(lambda api=api, sent=sent: wire.ask(api, 1, **sent), lambda a: a.error_code == 0, api)
         wire.wait_for_topic("__share_group_state", 1)
+        self.foreign = self.foreign_groups(wire)
 
     # After the move
 
@@ -186,10 +193,16 @@ class Content:
             )
         self._open, self._late = [], None
 
-    def foreign_groups(self, wire: Wire) -> dict[str, str]:
-        """On Kafka: group and type of those that kwire does not serve."""
-        groups = wire.ask("ListGroups", 5, states_filter=[], types_filter=[]).groups
-        return {g.group_id: g.group_type for g in groups if g.group_id in ("new-protocol", "shared")}
+    def foreign_groups(self, wire: Wire) -> dict[str, Any]:
+        """On Kafka: those that kwire does not serve, with type, epoch and members."""
+        listed = wire.ask("ListGroups", 5, states_filter=[], types_filter=[]).groups
+        found = {group.group_id: [group.group_type] for group in listed if group.group_id in _FOREIGN}
+        for group_id, api in _FOREIGN.items():
+            fields = {"group_ids": [group_id], "include_authorized_operations": False}
+            described = wire.ask(api, 1, **fields).groups[0]
+            members = [(each.member_id, each.subscribed_topic_names) for each in described.members]
+            found[group_id] = [*found.get(group_id, []), described.error_code, described.group_epoch, members]
+        return found
 
 
 def _abort_hanging(wire: Wire, topic: str) -> None:
@@ -208,6 +221,7 @@ def _abort_hanging(wire: Wire, topic: str) -> None:
 
 
 _COUNT = 4
+_FOREIGN = {"new-protocol": "ConsumerGroupDescribe", "shared": "ShareGroupDescribe"}
 _NEW_FEATURES = ("group.version", "share.version", "streams.version")
 
 

@@ -184,6 +184,17 @@ class Node:
     def has_topics(self) -> bool:
         return any(any(directory.glob("__consumer_offsets-*")) for directory in self.directories)
 
+    def cleaned_to(self, topic: str) -> dict[int, int]:
+        """Partition and offset below which it is compacted, as both brokers note it."""
+        found = {}
+        for directory in self.directories:
+            file = directory / "cleaner-offset-checkpoint"
+            for line in file.read_text().splitlines()[2:] if file.exists() else ():
+                name, partition, offset = line.split(" ")
+                if name == topic:
+                    found[int(partition)] = int(offset)
+        return found
+
     @staticmethod
     def _wait_until_led(wire: Wire) -> None:
         """Kafka answers before its own partitions have their leader back."""

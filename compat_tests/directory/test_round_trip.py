@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from compat_tests.directory.census import Census, differences, take
-from compat_tests.directory.content import GROUPS, TIMEOUTS, Content
+from compat_tests.directory.content import GROUPS, OFFSETS, TIMEOUTS, Content
 from compat_tests.directory.node import Kind, Node, Quorum
 from compat_tests.raw.groups import LOADING
 from compat_tests.raw.wire import Wire, eventually
@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.client("Kafka on the same directory"), pytest.mark.cap
 OFTEN = {
     # A snapshot every some thousand bytes, so that starts are from snapshots.
     "metadata.log.max.record.bytes.between.snapshots": "8000",
+    # All groups in one partition, which is compacted in every leg.
+    "offsets.topic.num.partitions": "1",
 }
 
 
@@ -56,10 +58,16 @@ class Journey:
             found = [each for each in found if TIMEOUTS not in each]
             assert not found, f"after the move to {kind}:\n" + "\n".join(found)
             self.content.carry_on(wire, kafka_recovers=kind == "kafka" and self.was_killed)
-            if kind == "kafka" and self.content.saw_kafka:
-                assert self.content.foreign_groups(wire) == {"new-protocol": "consumer", "shared": "share"}
+            if kind == "kafka" and self.content.foreign is not None:
+                assert self.content.foreign_groups(wire) == self.content.foreign
         if write:
+            cleaned = node.cleaned_to(OFFSETS)
             self.content.write(wire, kind)
+            eventually(
+                lambda: node.cleaned_to(OFFSETS),
+                lambda now: now.get(0, -1) > cleaned.get(0, -1),
+                f"{kind} has compacted {OFFSETS}",
+            )
         self.last = take(wire, GROUPS)
         complaints = node.complaints()
         assert not complaints, f"{kind} complains:\n" + "\n".join(complaints)
