@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from broker.decision import Decision, InTransaction, TimerKey, Waiter
 from broker.deferred import Deferred
+from broker.txn.transaction import TopicPartition
+from kwire.error_codes import ErrorCode
 
 StateT = TypeVar("StateT")
 
@@ -119,3 +121,23 @@ class Topics(Protocol):
 
     def partition_count(self, name: str, /) -> int:
         """0 when there is no such topic."""
+
+
+class ProducerIdSource(Protocol):
+    def next(self) -> Deferred[int]:
+        """An id nobody had before."""
+
+
+class Markers(Protocol):
+    """Writes the markers that end a transaction (broker.transaction_markers)."""
+
+    def write(
+        self,
+        producer_id: int,
+        producer_epoch: int,
+        committed: bool,
+        coordinator_epoch: int,
+        partitions: Collection[TopicPartition],
+        transaction_version: int,
+        /,
+    ) -> Deferred[dict[TopicPartition, ErrorCode]]: ...

@@ -9,10 +9,18 @@ import logging
 from collections.abc import Callable, Collection, Generator, Iterable
 from functools import partial
 from itertools import islice
-from typing import Any, Final, Protocol
+from typing import Final
 
-from broker.coordinator.ports import CancellableTimer, CoordinatorClock, InternalTopic, Topics
+from broker.coordinator.ports import (
+    CancellableTimer,
+    CoordinatorClock,
+    InternalTopic,
+    Markers,
+    ProducerIdSource,
+    Topics,
+)
 from broker.coordinator.shard import Shard, ShardStatus
+from broker.coordinator.transaction_background import log_abort, log_failure, log_upkeep
 from broker.coordinator.transaction_machine import MARKERS, TransactionDecision, TransactionMachine
 from broker.coordinator.turns import in_turns
 from broker.decision import Waiter
@@ -55,26 +63,6 @@ _LOADING: Final = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
 # at work, or the producer moved on); all else is tried again.
 _DONE: Final = frozenset({ErrorCode.NONE, ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT, ErrorCode.UNSUPPORTED_VERSION})
 _OBSOLETE: Final = frozenset({ErrorCode.INVALID_PRODUCER_EPOCH, ErrorCode.TRANSACTION_COORDINATOR_FENCED})
-
-
-class ProducerIdSource(Protocol):
-    def next(self) -> Deferred[int]:
-        """An id nobody had before."""
-
-
-class Markers(Protocol):
-    """Writes the markers that end a transaction (broker.transaction_markers)."""
-
-    def write(
-        self,
-        producer_id: int,
-        producer_epoch: int,
-        committed: bool,
-        coordinator_epoch: int,
-        partitions: Collection[TopicPartition],
-        transaction_version: int,
-        /,
-    ) -> Deferred[dict[TopicPartition, ErrorCode]]: ...
 
 
 class TransactionCoordinator:
@@ -128,7 +116,7 @@ class TransactionCoordinator:
         if self._topic.partition_count():
             return True
         created = self._topic.ensure_exists()
-        created.add_callback(_log_failure)
+        created.add_callback(log_failure)
         return bool(self._topic.partition_count())
 
     def _partition(self, transactional_id: str) -> int:
@@ -430,14 +418,14 @@ class TransactionCoordinator:
 
     def _check_timeouts(self) -> None:
         self._check_timeouts_later()
-        start(in_turns(self._abort_all_timed_out(), self._clock)).add_callback(_log_upkeep)
+        start(in_turns(self._abort_all_timed_out(), self._clock)).add_callback(log_upkeep)
 
     def _abort_all_timed_out(self) -> Generator[None, None, None]:
         for shard in list(self._shards.values()):
             if shard.status is not ShardStatus.ACTIVE or not shard.state.ongoing:
                 continue
             for number, transactional_id in enumerate(timed_out(shard.state, self._clock.now_ms()), 1):
-                start(self._abort_timed_out(transactional_id)).add_callback(partial(_log_abort, transactional_id))
+                start(self._abort_timed_out(transactional_id)).add_callback(partial(log_abort, transactional_id))
                 if number % _ABORTS_A_TURN == 0:
                     yield
 
@@ -468,7 +456,7 @@ class TransactionCoordinator:
 
     def _check_expiry(self) -> None:
         self._check_expiry_later()
-        start(in_turns(self._forget_all_expired(), self._clock)).add_callback(_log_upkeep)
+        start(in_turns(self._forget_all_expired(), self._clock)).add_callback(log_upkeep)
 
     def _forget_all_expired(self) -> Generator[None, None, None]:
         for partition, shard in list(self._shards.items()):
@@ -518,30 +506,3 @@ def _tell_added(
         told.fail(error)
         return
     told.resolve(dict.fromkeys(partitions, code))
-
-
-def _log_abort(transactional_id: str, done: Deferred[None]) -> None:
-    try:
-        done.result()
-    except ApiError as error:
-        log.info("%s: its transaction has timed out and could not be aborted yet: %s", transactional_id, error)
-    except Exception:
-        log.exception("%s: its transaction has timed out and could not be aborted", transactional_id)
-    else:
-        log.info("%s: its transaction has timed out and is aborted", transactional_id)
-
-
-def _log_upkeep(done: Deferred[None]) -> None:
-    try:
-        done.result()
-    except Exception:
-        log.exception("what is overdue could not all be dealt with")
-
-
-def _log_failure(created: Deferred[Any]) -> None:
-    try:
-        created.result()
-    except ApiError as error:
-        log.error("%s could not be created: %s", TRANSACTION_TOPIC, error)
-    except Exception:
-        log.exception("%s could not be created", TRANSACTION_TOPIC)
