@@ -53,10 +53,12 @@ class LogFlushing(LogCleaning):
         self._paths_to_sync = []
         self._directories_to_sync = []
         self._closed_unsynced = []
+        self._under_way.append(targets)
         return targets
 
     def flushed(self, targets: FlushTargets, now_ms: int) -> int:
         """``targets.run`` succeeded: everything below ``targets.up_to`` is durable. Returns the high watermark."""
+        self._under_way = [each for each in self._under_way if each is not targets]
         if self._failure is None and targets.truncations == self._truncations:
             self.recovery_point = max(self.recovery_point, targets.up_to)
             self._flushed_at_ms = now_ms
@@ -106,7 +108,9 @@ class LogFlushing(LogCleaning):
         """
         if self.closed or self._failure is not None:
             return None
-        if not self.touched and not self._paths_to_sync and not self._directories_to_sync:
+        under_way = list(self._under_way)
+        unsynced = self._paths_to_sync or self._directories_to_sync or self._closed_unsynced or under_way
+        if not self.touched and not unsynced:
             return None
         active = self.segments.active
         try:
@@ -116,6 +120,10 @@ class LogFlushing(LogCleaning):
             self._sync_directory_later()
             targets = self.flush_targets()
             targets.files += [file.opened() for file in active.files()[1:]]
+            for other in under_way:  # a thread was to sync these; whether it still will nobody knows
+                targets.files += other.files
+                targets.paths += other.paths
+                targets.directories += other.directories
         except OSError as error:
             raise self.fail(error) from error
         self.touched = False

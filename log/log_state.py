@@ -19,6 +19,7 @@ from log.storage import Storage, remove_if_exists
 
 if TYPE_CHECKING:
     from log.log_cleaning import Cleaning
+    from log.results import FlushTargets
 
 
 class LogState:
@@ -35,6 +36,7 @@ class LogState:
         "_paths_to_sync",
         "_tail",
         "_truncations",
+        "_under_way",
         "cleaning",
         "closed",
         "commit_rule",
@@ -89,7 +91,7 @@ class LogState:
         """The compaction under way."""
         self.touched = loaded.recovered
         self._truncations = 0
-        self._closed_unsynced: list[Segment] = []
+        self._closed_unsynced: list[Segment] = list(loaded.rebuilt)
         """Segments rolled away from since the last flush: their indexes are not synced."""
         self._jitter = jitter
         self._tail = Tail()
@@ -97,6 +99,7 @@ class LogState:
         self._flushed_at_ms = now_ms
         self._paths_to_sync: list[str] = []
         self._directories_to_sync: list[str] = list(loaded.new_directories)
+        self._under_way: list[FlushTargets] = []
 
     def __repr__(self) -> str:
         return f"PartitionLog({self.name}, [{self.log_start_offset}, {self.log_end_offset}))"

@@ -114,7 +114,7 @@ class PartitionLog(LogReading, LogFlushing, LogDeleting):
                 for path in (directory, directory.rsplit("/", 1)[0]):
                     if path not in log._directories_to_sync:
                         log._directories_to_sync.append(path)
-            if rule is CommitRule.FSYNC and log.recovery_point < log.log_end_offset:
+            if rule is CommitRule.FSYNC and (log.recovery_point < log.log_end_offset or loaded.rebuilt):
                 log.flush(now_ms)
         except OSError as error:
             raise ApiError(ErrorCode.KAFKA_STORAGE_ERROR, f"cannot open {directory}: {error}") from error

@@ -57,6 +57,8 @@ class LoadedLog:
     """Bytes that recovery cut off because they were no whole, sound batches."""
     new_directories: list[str] = field(factory=list)
     """Directories whose entries are not synced yet."""
+    rebuilt: list[Segment] = field(factory=list)
+    """Segments whose indexes were made anew and not synced; the active one is not among them."""
 
 
 def load(
@@ -146,6 +148,7 @@ def load(
         recovered=loader.recovered_to is not None,
         truncated_bytes=loader.truncated_bytes,
         new_directories=new_directories,
+        rebuilt=[each for each in loader.rebuilt if each.base_offset in segments and each is not segments.active],
     )
 
 
@@ -363,6 +366,7 @@ class _Loader:
     snapshots: ProducerSnapshots
     now_ms: int
     truncated_bytes: int = 0
+    rebuilt: list[Segment] = field(factory=list)
     recovered_to: int | None = None
     """The end of the log, and of the producers' state, when segments were recovered."""
 
@@ -423,6 +427,9 @@ class _Loader:
             for file in segment.files():
                 file.opened().sync()
             self.storage.sync_dir(segment.file.path.rpartition("/")[0])
+        else:
+            # It may end at the recovery point, below which no flush looks.
+            self.rebuilt.append(segment)
         return next_offset
 
     def drop(self, segments: list[Segment]) -> None:

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
 from kwire.records import RecordBatchBuilder
+from log.append_validation import AppendOrigin
 from log.config import CommitRule, LogConfig
 from log.partition_log import PartitionLog
 from log.storage import FileCache, LogFile, RealStorage
 from tests.crash.fault_storage import FaultStorage
-from tests.crash.log_history import read_values
+from tests.crash.log_history import abort_marker, read_values
 
 NOW = 1_000_000
 CONFIG = LogConfig(
@@ -152,6 +153,49 @@ def test_a_segment_that_a_killed_process_began_has_its_name_on_the_disk_after_th
     storage = storage.after_power_loss(Random(1), keep=0.0)
     last = open_log(storage, clean_shutdown=False, recovery_point=1, commit_rule=CommitRule.FSYNC)
     assert read_values(last) == [(0, b"one"), (1, b"two")]
+
+
+def test_what_recovery_made_anew_is_on_the_disk_after_the_next_flush() -> None:
+    """The segment that ends at the recovery point: its aborted transactions were forgotten at the next power loss."""
+    storage = FaultStorage()
+    log = open_log(storage, commit_rule=CommitRule.FSYNC)
+    builder = RecordBatchBuilder(producer_id=7, producer_epoch=0, base_sequence=0, transactional=True)
+    builder.append(None, b"one", timestamp=NOW)
+    log.append_as_leader(memoryview(builder.build()), leader_epoch=0, now_ms=NOW)
+    marker = abort_marker(7)
+    log.append_as_leader(memoryview(marker), leader_epoch=0, now_ms=NOW, origin=AppendOrigin.COORDINATOR)
+    log.roll(NOW)
+    log.flush(NOW)
+    assert log.recovery_point == 2
+    aborted = log.aborted_transactions(0, 2)
+    assert len(aborted) == 1
+    again = open_log(storage.after_kill(), clean_shutdown=False, recovery_point=2, commit_rule=CommitRule.FSYNC)
+    append(again, b"two")
+    again.flush(NOW)
+    for seed in range(40):  # any part of what is not synced may be there
+        left = again.storage.after_power_loss(Random(seed))  # type: ignore[attr-defined]
+        last = open_log(left, clean_shutdown=False, recovery_point=3, commit_rule=CommitRule.FSYNC)
+        assert last.aborted_transactions(0, 2) == aborted
+
+
+def test_a_clean_stop_syncs_what_a_flush_under_way_was_to_sync() -> None:
+    """The stop came before the thread: a closed segment's index was never on the disk, and the marker said it was."""
+    storage = FaultStorage()
+    log = open_log(storage, commit_rule=CommitRule.FSYNC)
+    builder = RecordBatchBuilder(producer_id=7, producer_epoch=0, base_sequence=0, transactional=True)
+    builder.append(None, b"one", timestamp=NOW)
+    log.append_as_leader(memoryview(builder.build()), leader_epoch=0, now_ms=NOW)
+    marker = abort_marker(7)
+    log.append_as_leader(memoryview(marker), leader_epoch=0, now_ms=NOW, origin=AppendOrigin.COORDINATOR)
+    log.flush(NOW)
+    log.roll(NOW)
+    log.flush_targets()  # never run
+    aborted = log.aborted_transactions(0, 2)
+    log.close(NOW)
+    for seed in range(40):
+        left = storage.after_power_loss(Random(seed))
+        again = open_log(left, clean_shutdown=False, recovery_point=3, commit_rule=CommitRule.FSYNC)
+        assert again.aborted_transactions(0, 2) == aborted
 
 
 def test_a_sync_begun_before_a_truncation_proves_nothing() -> None:
