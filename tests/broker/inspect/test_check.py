@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from pathlib import Path
 from struct import pack
@@ -27,9 +26,8 @@ from log.filenames import (
     PARTITION_METADATA,
     RECOVERY_POINTS,
 )
-from log.partition_metadata import read_topic_id
 from log.producer_entry import decode_snapshot, encode_snapshot
-from log.storage import RealStorage, Storage
+from log.storage import RealStorage
 from tests.broker.inspect.data import batches, flip, make_data_dir, overwrite, reseal, segments
 
 
@@ -334,39 +332,6 @@ def test_damage_of_a_partition_is_found(damage: Callable[[Path], None], codes: s
         assert finding.what, finding
         assert finding.repair, f"it does not say what the next start does: {finding}"
         assert finding.code in WHY
-
-
-def _make_unreadable(path: Path) -> None:
-    """Nobody can open it, whoever runs the tests: a link to itself."""
-    path.unlink()
-    path.symlink_to(path)
-
-
-@pytest.mark.parametrize("name", ["rich-0", "plain-0", "__cluster_metadata-0"])
-def test_of_a_log_that_cannot_be_read_no_more_is_said_than_that(name: str, data: Path) -> None:
-    log = segments(data / name)[-1]
-    _make_unreadable(log)
-    found = serious(check(data))
-    assert [(finding.code, finding.file) for finding in found] == [("unreadable", str(log))]
-    assert found[0].repair
-
-
-def test_other_partitions_are_looked_at_when_one_has_an_unreadable_file(
-    data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = read_topic_id
-
-    def read(storage: Storage, directory: str) -> bytes | None:
-        if directory.endswith("/plain-0"):
-            raise PermissionError(errno.EACCES, "Permission denied", f"{directory}/{PARTITION_METADATA}")
-        return real(storage, directory)
-
-    monkeypatch.setattr("broker.inspect.check.read_topic_id", read)
-    _flip_record(data / "rich-0")
-    found = serious(check(data))
-    refused = [finding for finding in found if finding.code == "unreadable"]
-    assert [finding.file for finding in refused] == [f"{data}/plain-0/{PARTITION_METADATA}"]
-    assert "crc" in {finding.code for finding in found}
 
 
 # Damages of what lies around the partitions. Each takes the data directory.

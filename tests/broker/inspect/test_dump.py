@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -122,28 +120,6 @@ def test_names_below_a_data_directory(data: Path) -> None:
     assert find("plain", [str(data)]) == [f"{data}/plain-0", f"{data}/plain-1"]
     assert find("nothing", [str(data), "nowhere"]) == []
     assert find(str(data), []) == [str(data)]
-
-
-def test_what_cannot_be_read_is_named_and_the_rest_follows(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = segments(data / "plain-1")[0]
-    log.unlink()
-    log.symlink_to(log)  # nobody can open it, whoever runs the tests
-    listed = os.listdir
-
-    def list_dir(path: str) -> list[str]:
-        if path.endswith("/plain-0"):
-            raise PermissionError(errno.EACCES, "Permission denied", path)
-        return listed(path)
-
-    monkeypatch.setattr("broker.inspect.files.os.listdir", list_dir)
-    found = dump(data)
-    refused = [entry for entry in found if entry["type"] == "damage"]
-    assert [(entry["file"], entry["reason"]) for entry in refused] == [
-        (str(log), "cannot be read: Too many levels of symbolic links"),
-        (f"{data}/plain-0", "cannot be read: Permission denied"),
-    ]
-    assert entry_text(refused[1]) == f"! {data}/plain-0: cannot be read: Permission denied"
-    assert any("rich-0" in entry["file"] for entry in found)
 
 
 def test_a_data_directory_may_have_a_partitions_name(data: Path) -> None:
