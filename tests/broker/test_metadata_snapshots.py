@@ -23,6 +23,8 @@ from broker.controller.records import (
     ProducerIdsRecord,
     Record,
     RemoveAccessControlEntryRecord,
+    RemoveDelegationTokenRecord,
+    RemoveUserScramCredentialRecord,
     UserScramCredentialRecord,
 )
 from broker.deferred import Deferred, resolved
@@ -232,6 +234,31 @@ def test_what_was_removed_is_in_no_snapshot() -> None:
         "DelegationTokenRecord",
         "UserScramCredentialRecord",
     }
+
+
+def test_each_of_the_records_that_are_kept_goes_alone() -> None:
+    """What differs from the removed one in one part of its name stays."""
+    image = ClusterImage("x")
+    rate = "producer_byte_rate"
+    kept: list[Record] = [
+        ClientQuotaRecord(entity=[EntityData("client-id", "d")], key=rate, value=2.5),
+        ClientQuotaRecord(entity=[EntityData("user", "c")], key=rate, value=2.5),
+        ClientQuotaRecord(entity=[EntityData("client-id", "c"), EntityData("user", "c")], key=rate, value=2.5),
+        ClientQuotaRecord(entity=[EntityData("client-id", "c")], key="consumer_byte_rate", value=2.5),
+        DelegationTokenRecord(owner="u", requester="u", token_id="other"),
+        UserScramCredentialRecord(name="u", mechanism=2, salt=b"s", stored_key=b"k", server_key=b"v", iterations=4096),
+        UserScramCredentialRecord(name="v", mechanism=1, salt=b"s", stored_key=b"k", server_key=b"v", iterations=4096),
+        AccessControlEntryRecord(id=b"j" * 16, resource_name="r", principal="User:u", host="*"),
+    ]
+    for record in (*KEPT, *kept):
+        image.replay(record)
+    image.replay(RemoveAccessControlEntryRecord(id=b"i" * 16))
+    image.replay(RemoveDelegationTokenRecord(token_id="t"))
+    image.replay(RemoveUserScramCredentialRecord(name="u", mechanism=1))
+    image.replay(ClientQuotaRecord(entity=[EntityData("client-id", "c")], key=rate, value=0, remove=True))
+    left = list(image.other_records)
+    assert len(left) == len(kept)
+    assert all(record in left for record in kept)
 
 
 def test_contents_stay_when_the_image_goes_on(tmp_path: Path) -> None:

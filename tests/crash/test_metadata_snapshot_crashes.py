@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from broker.metadata_snapshots import SnapshotFile, SnapshotId
 from broker.snapshot_generator import SnapshotSettings
 from tests.broker.test_metadata_snapshots import World
 from tests.crash.fault_storage import Crash, FaultStorage
@@ -41,6 +42,21 @@ def steps_of_a_whole_history() -> int:
     world = history(storage, [])
     assert world.log.segments.first.base_offset > 0, "segments were deleted"
     return storage.steps
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5])
+def test_a_finished_snapshot_outlives_a_power_loss(keep: float) -> None:
+    storage = new_storage()
+    storage.sync_dir("/data")
+    file = SnapshotFile(storage, "/data", SnapshotId(7, 1))
+    file.write(b"first")
+    file.write(b"second")
+    file.finish()
+    for seed in range(5):
+        after = storage.after_power_loss(Random(seed), keep=keep)
+        assert {name: bytes(data) for name, data in after.files()} == {
+            f"/data/{SnapshotId(7, 1).file_name}": b"firstsecond"
+        }
 
 
 @pytest.mark.parametrize("power_loss", [False, True], ids=["kill", "power loss"])

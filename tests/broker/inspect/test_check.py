@@ -236,6 +236,12 @@ def _epoch_changed(directory: Path) -> None:
     path.write_text("\n".join([*lines[:3], f"{epoch} {int(offset) + 5}", *lines[4:]]))
 
 
+def _epoch_beyond(directory: Path) -> None:
+    path = directory / LEADER_EPOCHS
+    version, count, *entries = path.read_text().splitlines()
+    path.write_text("\n".join([version, str(int(count) + 1), *entries, "99 100000", ""]))
+
+
 def _epochs_torn(directory: Path) -> None:
     path = directory / LEADER_EPOCHS
     path.write_bytes(path.read_bytes()[:-3])
@@ -310,6 +316,7 @@ DAMAGES: list[tuple[Callable[[Path], None], str]] = [
     (_transaction_changed, "transaction-index"),
     (_transaction_added, "transaction-index"),
     (_epoch_changed, "leader-epochs"),
+    (_epoch_beyond, "leader-epochs"),
     (_epochs_torn, "leader-epochs"),
     (_epochs_gone, "leader-epochs"),
     (_batch_epoch_lowered, "epoch-order"),
