@@ -194,7 +194,7 @@ def test_the_last_batch_of_a_producer_stays(wire: Wire, topic: str) -> None:
 
 def test_cleaning_is_not_deleting(wire: Wire, topic: str) -> None:
     """DeleteRecords is refused where only compaction is asked for, and moves the start where both are."""
-    wire.create(topic, configs=COMPACT)
+    wire.create(topic, configs={**COMPACT, "retention.ms": "-1"})
     rounds(wire, topic, 2)
     assert wire.delete_records(topic, 3).error_code == 44
     assert change(wire, TOPIC, topic, ("cleanup.policy", SET, "compact,delete"))[0] == 0
