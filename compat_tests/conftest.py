@@ -64,6 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "client(name): the column of the matrix; by default from the module's name")
     config.addinivalue_line("markers", "needs(api): the raw-frames test asks this API, which kwire may not have yet")
     config.addinivalue_line("markers", "long: runs with --long only")
+    config.addinivalue_line("markers", "long_on_kafka: with target kafka it runs with --long only, for its time there")
     # Stock clients leave sockets to the garbage collector and use deprecated calls; that is not what is tested here.
     for category in ("ResourceWarning", "DeprecationWarning", "PendingDeprecationWarning"):
         config.addinivalue_line("filterwarnings", f"ignore::{category}")
@@ -76,8 +77,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if here not in item.path.parents:
             continue
-        if item.get_closest_marker("long") and not config.getoption("--long"):
+        if config.getoption("--long"):
+            continue
+        if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="runs with --long"))
+        elif item.get_closest_marker("long_on_kafka") and config.getoption("--target") == "kafka":
+            item.add_marker(pytest.mark.skip(reason="on Kafka it runs with --long"))
 
 
 @pytest.hookimpl(hookwrapper=True)

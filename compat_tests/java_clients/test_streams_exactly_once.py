@@ -9,6 +9,7 @@ from compat_tests.java_clients.clients import Java
 pytestmark = pytest.mark.client("Streams")
 
 
+@pytest.mark.long_on_kafka
 @pytest.mark.capability("word count, exactly once")
 def test_a_failure_halfway_counts_nothing_twice(java_unchecked: Java, tmp_path: Path) -> None:
     java = java_unchecked

@@ -162,6 +162,7 @@ def before(restartable_broker: OwnBroker) -> Iterator[Wire]:
         yield wire
 
 
+@pytest.mark.long_on_kafka
 @pytest.mark.parametrize("how", list(END))
 def test_restart_in_a_transaction(
     before: Wire, restartable_broker: OwnBroker, how: str, topic: str, group: str, fresh_name: Callable[[str], str]
