@@ -21,8 +21,10 @@ _CHANGING = (
     (re.compile(r", <n> identical error\(s\) suppressed"), ""),
 )
 
-# What a client says of a busy machine, on any broker.
-_OF_THE_MACHINE = re.compile(r"ran for [\d.]+s \(>[\d.]+s threshold\)|Executing .* took [\d.]+ seconds")
+# What a client says of a busy machine, or when it is closed while it refreshes its metadata, on any broker.
+_OF_THE_MACHINE = re.compile(
+    r"ran for [\d.]+s \(>[\d.]+s threshold\)|Executing .* took [\d.]+ seconds|Metadata refresh: failed Cancelled$"
+)
 
 
 def normalised(line: str) -> str:
