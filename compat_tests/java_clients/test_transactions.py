@@ -10,7 +10,7 @@ from compat_tests.java_clients.jvm import JavaError
 from compat_tests.raw.transactions import transaction_version
 from compat_tests.raw.wire import Wire
 
-pytestmark = pytest.mark.client("Java clients")
+pytestmark = [pytest.mark.client("Java clients"), pytest.mark.long_on_kafka]
 
 COMMITTED = {"isolation_level": "read_committed"}
 QUICK = {"linger_ms": "0", "retry_backoff_ms": "20"}

@@ -16,7 +16,12 @@ from compat_tests.targets import Broker
 DATA = Path(__file__).resolve().parent.parent / "data" / "transaction_walks.json"
 WALKS, STEPS, LOOK_EVERY = 8, 60, 10
 
-pytestmark = [pytest.mark.usefixtures("transaction_coordinators"), pytest.mark.capability("transactions")]
+# Recorded on Kafka: there it is run to see that the records are still right.
+pytestmark = [
+    pytest.mark.usefixtures("transaction_coordinators"),
+    pytest.mark.capability("transactions"),
+    pytest.mark.long_on_kafka,
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
