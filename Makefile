@@ -20,7 +20,7 @@ LONG_FLAG := $(if $(LONG),--long)
 
 # What `make test` leaves to `make history`.
 APART := $(if $(filter tests,$(T)),--ignore=tests/history)
-HISTORY_SECONDS ?= 16
+HISTORY_SECONDS ?= 10
 HISTORY_SEED ?= 1
 
 .PHONY: run test history check compat bench fmt clean
