@@ -13,7 +13,8 @@ pytestmark = pytest.mark.client("Java clients")
 @pytest.fixture
 def filled(java: Java) -> str:
     """A topic with values 0..99 in partition 0, ten a batch, timestamps 1_000_000 + 10 * value."""
-    topic = java.create_topic(partitions=2)
+    # Of 1970: retention must not come in between.
+    topic = java.create_topic(partitions=2, retention_ms="-1")
     producer = java.producer(linger_ms="100")
     for start in range(0, 100, 10):
         producer.send(
