@@ -5,20 +5,19 @@ Operations never raise protocol errors: they give the response that says so, as 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 
 from broker.coordinator.group_machine import GroupMachine
 from broker.coordinator.ports import CoordinatorClock, InternalTopic, Topics
-from broker.coordinator.shard import Shard, ShardStatus
+from broker.coordinator.shard import ShardStatus
+from broker.coordinator.shards import Shards
 from broker.decision import InTransaction
 from broker.deferred import Deferred
 from broker.group.admin import delete_group, describe, list_groups
 from broker.group.config import GroupConfig
 from broker.group.decision import Decision, Waiter
 from broker.group.heartbeat import heartbeat
-from broker.group.ids import partition_for
 from broker.group.join import join, refusal
 from broker.group.leave import leave
 from broker.group.offsets import DeletedTopic, commit, commit_transactional, delete, fetch, fetch_all, forget_topics
@@ -50,11 +49,7 @@ from kwire.messages.txn_offset_commit import (
 )
 from log.verification import VerificationGuard
 
-log = logging.getLogger(__name__)
-
 OFFSETS_TOPIC = "__consumer_offsets"
-KNOWN_GROUPS_CACHED = 10_000
-_LONGEST_ID_CACHED = 256  # characters: a client may name groups of 32 KB that do not exist
 
 
 class GroupCoordinator:
@@ -70,69 +65,27 @@ class GroupCoordinator:
     ) -> None:
         self.topics = topics
         self.config = config
-        self._offsets_topic = offsets_topic
         self._clock = clock
-        self._machine = GroupMachine(config, new_id)
-        self._shards: dict[int, Shard[ShardState]] = {}
-        self._partition_of: dict[str, int] = {}
-        self._closed = False
+        machine = GroupMachine(config, new_id)
+        self._shards: Shards[ShardState] = Shards(OFFSETS_TOPIC, offsets_topic, clock, lambda _: machine)
 
     # Shards
 
     def start(self) -> None:
         """Begin to load every partition that holds data."""
-        for partition in range(self._offsets_topic.partition_count() or 0):
-            if self._offsets_topic.has_data(partition):
-                self._open_shard(partition)
+        self._shards.start()
 
     def close(self) -> None:
         """Refuse all that waits (NOT_COORDINATOR) and all that comes."""
-        self._closed = True
-        for shard in self._shards.values():
-            shard.close()
+        self._shards.close()
 
     def available(self) -> bool:
         """Whether groups can be served, for FindCoordinator. A missing `__consumer_offsets` begins to be created."""
-        if self._offsets_topic.partition_count():
-            return True
-        created = self._offsets_topic.ensure_exists()
-        created.add_callback(_log_failure)
-        return bool(self._offsets_topic.partition_count())
-
-    def _shard(self, group_id: str) -> Shard[ShardState]:
-        """The group's shard, loading or active. ApiError NOT_COORDINATOR: not on this node, or no topic yet."""
-        partition = self._partition_of.get(group_id)
-        if partition is None:
-            count = self._offsets_topic.partition_count()
-            if not count:
-                raise ApiError(ErrorCode.NOT_COORDINATOR)
-            partition = partition_for(group_id, count)
-            if len(group_id) <= _LONGEST_ID_CACHED:
-                if len(self._partition_of) >= KNOWN_GROUPS_CACHED:
-                    self._partition_of.clear()
-                self._partition_of[group_id] = partition
-        return self._shards.get(partition) or self._open_shard(partition)
-
-    def _open_shard(self, partition: int) -> Shard[ShardState]:
-        storage = self._offsets_topic.log(partition) if not self._closed else None
-        if storage is None:
-            raise ApiError(ErrorCode.NOT_COORDINATOR)
-        shard = Shard(partition, storage, self._clock, self._machine)
-        self._shards[partition] = shard
-        shard.load()
-        return shard
+        return self._shards.available()
 
     def partition_changed(self, partition: int) -> None:
-        """This node's leadership of a partition changed, or the partition is gone.
-
-        What waits is refused. If this node still leads it, its groups are loaded anew at once: sessions run on.
-        """
-        shard = self._shards.pop(partition, None)
-        if shard is None:
-            return
-        shard.close()
-        if not self._closed and self._offsets_topic.log(partition) is not None:
-            self._open_shard(partition)
+        """This node's leadership of a partition changed, or the partition is gone (Shards)."""
+        self._shards.partition_changed(partition)
 
     # Membership
 
@@ -147,7 +100,7 @@ class GroupCoordinator:
         if not config.group_min_session_timeout_ms <= timeout_ms <= config.group_max_session_timeout_ms:
             return refusal(ErrorCode.INVALID_SESSION_TIMEOUT, request.member_id)
         try:
-            shard = self._shard(request.group_id)
+            shard = self._shards.of(request.group_id)
 
             def operate(waiter: Waiter, decision: Decision) -> None:
                 join(shard.state, request, api_version, client_id, client_host, waiter, decision)
@@ -162,7 +115,7 @@ class GroupCoordinator:
         if not request.group_id:
             return SyncGroupResponse(error_code=ErrorCode.INVALID_GROUP_ID)
         try:
-            shard = self._shard(request.group_id)
+            shard = self._shards.of(request.group_id)
             response: SyncGroupResponse = await shard.submit(partial(sync, shard.state, request))
         except ApiError as error:
             return SyncGroupResponse(error_code=error.code)
@@ -174,7 +127,7 @@ class GroupCoordinator:
         if not group_id:
             return ErrorCode.INVALID_GROUP_ID
         try:
-            shard = self._shard(group_id)
+            shard = self._shards.of(group_id)
             shard.check_active()
         except ApiError as error:
             # A member of a group that is being loaded is not to be worried: its session begins when that is done.
@@ -194,7 +147,7 @@ class GroupCoordinator:
         if not group_id:
             return LeaveGroupResponse(error_code=ErrorCode.INVALID_GROUP_ID)
         try:
-            shard = self._shard(group_id)
+            shard = self._shards.of(group_id)
             response: LeaveGroupResponse = await shard.submit(partial(leave, shard.state, group_id, members))
         except ApiError as error:
             return LeaveGroupResponse(error_code=error.code)
@@ -207,7 +160,7 @@ class GroupCoordinator:
     ) -> list[OffsetCommitResponseTopic]:
         """Commit the offsets of `topics`: those of the request that exist, with names and ids filled in."""
         try:
-            shard = self._shard(request.group_id)
+            shard = self._shards.of(request.group_id)
 
             def operate(waiter: Waiter, decision: Decision) -> None:
                 decision.answer(waiter, commit(shard.state, request, topics, api_version, decision))
@@ -237,7 +190,7 @@ class GroupCoordinator:
 
         `guard`: shows that the transaction coordinator knows `partition_of` the group as one of the transaction's.
         """
-        shard = self._shard(request.group_id)
+        shard = self._shards.of(request.group_id)
 
         def operate(waiter: Waiter, decision: Decision) -> None:
             answers = commit_transactional(shard.state, request, topics, decision)
@@ -249,8 +202,7 @@ class GroupCoordinator:
 
     def partition_of(self, group_id: str) -> int | None:
         """The partition of `__consumer_offsets` a group is stored in; None while the topic does not exist."""
-        count = self._offsets_topic.partition_count()
-        return partition_for(group_id, count) if count else None
+        return self._shards.partition_of(group_id)
 
     def complete_transaction(
         self,
@@ -272,7 +224,7 @@ class GroupCoordinator:
             decision.answer(waiter, None)
 
         try:
-            shard = self._shards.get(partition) or self._open_shard(partition)
+            shard = self._shards.at(partition)
             return shard.submit(operate)
         except ApiError as error:
             done.fail(error)
@@ -284,7 +236,7 @@ class GroupCoordinator:
         """Committed offsets, all with None. `require_stable`: UNSTABLE_OFFSET_COMMIT where an open transaction has
         committed one. ApiError: for the group as a whole.
         """
-        shard = self._shard(group_id)
+        shard = self._shards.of(group_id)
 
         def operate(waiter: Waiter, decision: Decision) -> None:
             state = shard.state
@@ -303,7 +255,7 @@ class GroupCoordinator:
         """Delete the offsets of `topics`, which exist. ApiError: for the group as a whole."""
         if not group_id:
             raise ApiError(ErrorCode.INVALID_GROUP_ID)
-        shard = self._shard(group_id)
+        shard = self._shards.of(group_id)
 
         def operate(waiter: Waiter, decision: Decision) -> None:
             decision.answer(waiter, delete(shard.state, group_id, topics, decision))
@@ -315,17 +267,15 @@ class GroupCoordinator:
         """Forget the offsets of deleted topics, given by name and id. Shards that are loading take it up afterwards."""
         gone = [DeletedTopic(name, topic_id) for name, topic_id in deleted]
         if any(topic.name == OFFSETS_TOPIC for topic in gone):
-            self._partition_of.clear()
-            for partition in list(self._shards):
-                self.partition_changed(partition)
-        for shard in self._shards.values():
+            self._shards.topic_deleted()
+        for shard in self._shards.opened():
             shard.run_when_active(partial(_forget, gone))
 
     # Administration
 
     async def describe_group(self, group_id: str, api_version: int) -> DescribedGroup:
         try:
-            shard = self._shard(group_id)
+            shard = self._shards.of(group_id)
 
             def operate(waiter: Waiter, decision: Decision) -> None:
                 decision.answer(waiter, describe(shard.state, group_id, api_version))
@@ -338,10 +288,10 @@ class GroupCoordinator:
     async def list_groups(self, states: list[str], types: list[str]) -> list[ListedGroup]:
         """All groups of all shards. ApiError: COORDINATOR_LOAD_IN_PROGRESS while one of them is loading."""
         found: list[ListedGroup] = []
-        for _, shard in sorted(self._shards.items()):
+        for shard in self._shards.opened():
             if shard.status is ShardStatus.LOADING:
                 raise ApiError(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
-        for _, shard in sorted(self._shards.items()):
+        for shard in self._shards.opened():
             try:
                 found += await shard.submit(partial(_list, shard.state, states, types))
             except ApiError as error:
@@ -351,7 +301,7 @@ class GroupCoordinator:
 
     async def delete_group(self, group_id: str) -> DeletableGroupResult:
         try:
-            shard = self._shard(group_id)
+            shard = self._shards.of(group_id)
 
             def operate(waiter: Waiter, decision: Decision) -> None:
                 delete_group(shard.state, group_id, decision)
@@ -361,15 +311,6 @@ class GroupCoordinator:
         except ApiError as error:
             return DeletableGroupResult(group_id=group_id, error_code=error.code)
         return result
-
-
-def _log_failure(created: Deferred[None]) -> None:
-    try:
-        created.result()
-    except ApiError as error:
-        log.error("%s could not be created: %s", OFFSETS_TOPIC, error)
-    except Exception:
-        log.exception("%s could not be created", OFFSETS_TOPIC)
 
 
 def _forget(gone: list[DeletedTopic], state: ShardState, decision: Decision) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from broker.deferred import Deferred
 from kwire.errors import ApiError
@@ -27,12 +26,3 @@ def log_upkeep(done: Deferred[None]) -> None:
         done.result()
     except Exception:
         log.exception("what is overdue could not all be dealt with")
-
-
-def log_failure(created: Deferred[Any]) -> None:
-    try:
-        created.result()
-    except ApiError as error:
-        log.error("__transaction_state could not be created: %s", error)
-    except Exception:
-        log.exception("__transaction_state could not be created")

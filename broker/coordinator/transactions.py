@@ -20,12 +20,12 @@ from broker.coordinator.ports import (
     Topics,
 )
 from broker.coordinator.shard import Shard, ShardStatus
-from broker.coordinator.transaction_background import log_abort, log_failure, log_upkeep
+from broker.coordinator.shards import Shards
+from broker.coordinator.transaction_background import log_abort, log_upkeep
 from broker.coordinator.transaction_machine import MARKERS, TransactionDecision, TransactionMachine
 from broker.coordinator.turns import in_turns
 from broker.decision import Waiter
 from broker.deferred import Deferred, resolved, start
-from broker.group.ids import partition_for
 from broker.txn import end as ending
 from broker.txn import init_producer as initializing
 from broker.txn import partitions as joining
@@ -50,8 +50,6 @@ log = logging.getLogger(__name__)
 
 TRANSACTION_TOPIC: Final = "__transaction_state"
 OFFSETS_TOPIC: Final = "__consumer_offsets"
-KNOWN_IDS_CACHED: Final = 10_000
-_LONGEST_ID_CACHED: Final = 256  # characters
 MARKER_RETRY_MS: Final = 100.0
 # Thousands may fall due together: they take some milliseconds of each turn of the loop.
 _ABORTS_A_TURN: Final = 10
@@ -83,88 +81,49 @@ class TransactionCoordinator:
     ) -> None:
         self.config = config
         self.topics = topics
-        self._topic = topic
         self._markers = markers
         self._producer_ids = producer_ids
         self._clock = clock
         self._server_version = server_version
-        self._shards: dict[int, Shard[ShardState]] = {}
-        self._partition_of: dict[str, int] = {}
+        self._shards: Shards[ShardState] = Shards(TRANSACTION_TOPIC, topic, clock, self._machine)
         self._timers: dict[str, CancellableTimer] = {}
-        self._closed = False
 
     # Shards
 
     def start(self) -> None:
         """Begin to load every partition that holds data, and to look for what is overdue."""
-        for partition in range(self._topic.partition_count() or 0):
-            if self._topic.has_data(partition):
-                self._open_shard(partition)
+        self._shards.start()
         self._check_timeouts_later()
         self._check_expiry_later()
 
     def close(self) -> None:
         """Refuse all that waits (NOT_COORDINATOR) and all that comes."""
-        self._closed = True
         for timer in self._timers.values():
             timer.cancel()
-        for shard in self._shards.values():
-            shard.close()
+        self._shards.close()
 
     def available(self) -> bool:
         """Whether transactions can be served, for FindCoordinator. A missing topic begins to be created."""
-        if self._topic.partition_count():
-            return True
-        created = self._topic.ensure_exists()
-        created.add_callback(log_failure)
-        return bool(self._topic.partition_count())
-
-    def _partition(self, transactional_id: str) -> int:
-        partition = self._partition_of.get(transactional_id)
-        if partition is None:
-            count = self._topic.partition_count()
-            if not count:
-                raise ApiError(ErrorCode.NOT_COORDINATOR)
-            partition = partition_for(transactional_id, count)
-            if len(transactional_id) <= _LONGEST_ID_CACHED:
-                if len(self._partition_of) >= KNOWN_IDS_CACHED:
-                    self._partition_of.clear()
-                self._partition_of[transactional_id] = partition
-        return partition
-
-    def _shard(self, transactional_id: str) -> Shard[ShardState]:
-        """The id's shard, active. ApiError: NOT_COORDINATOR, COORDINATOR_LOAD_IN_PROGRESS."""
-        partition = self._partition(transactional_id)
-        shard = self._shards.get(partition) or self._open_shard(partition)
-        if shard.status is not ShardStatus.ACTIVE:
-            shard.check_active()
-        return shard
-
-    def _open_shard(self, partition: int) -> Shard[ShardState]:
-        storage = self._topic.log(partition) if not self._closed else None
-        if storage is None:
-            raise ApiError(ErrorCode.NOT_COORDINATOR)
-        write_markers = partial(self._write_markers, partition)
-        machine = TransactionMachine(partition, self.config, self._server_version, write_markers)
-        shard = Shard(partition, storage, self._clock, machine)
-        self._shards[partition] = shard
-        shard.load()
-        return shard
+        return self._shards.available()
 
     def partition_changed(self, partition: int) -> None:
         """This node's leadership of a partition changed, or the partition is gone."""
-        shard = self._shards.pop(partition, None)
-        if shard is None:
-            return
-        shard.close()
-        if not self._closed and self._topic.log(partition) is not None:
-            self._open_shard(partition)
+        self._shards.partition_changed(partition)
 
     def topic_deleted(self) -> None:
         """`__transaction_state` is gone."""
-        self._partition_of.clear()
-        for partition in list(self._shards):
-            self.partition_changed(partition)
+        self._shards.topic_deleted()
+
+    def _machine(self, partition: int) -> TransactionMachine:
+        write_markers = partial(self._write_markers, partition)
+        return TransactionMachine(partition, self.config, self._server_version, write_markers)
+
+    def _shard(self, transactional_id: str) -> Shard[ShardState]:
+        """The id's shard, active. ApiError: NOT_COORDINATOR, COORDINATOR_LOAD_IN_PROGRESS."""
+        shard = self._shards.of(transactional_id)
+        if shard.status is not ShardStatus.ACTIVE:
+            shard.check_active()
+        return shard
 
     # Producers
 
@@ -421,7 +380,7 @@ class TransactionCoordinator:
         start(in_turns(self._abort_all_timed_out(), self._clock)).add_callback(log_upkeep)
 
     def _abort_all_timed_out(self) -> Generator[None, None, None]:
-        for shard in list(self._shards.values()):
+        for shard in self._shards.opened():
             if shard.status is not ShardStatus.ACTIVE or not shard.state.ongoing:
                 continue
             for number, transactional_id in enumerate(timed_out(shard.state, self._clock.now_ms()), 1):
@@ -459,13 +418,13 @@ class TransactionCoordinator:
         start(in_turns(self._forget_all_expired(), self._clock)).add_callback(log_upkeep)
 
     def _forget_all_expired(self) -> Generator[None, None, None]:
-        for partition, shard in list(self._shards.items()):
+        for shard in self._shards.opened():
             state = shard.state
             if shard.status is not ShardStatus.ACTIVE:
                 continue
             names = expired(state, self._clock.now_ms())
             for begin in range(0, len(names), _EXPIRED_A_TURN):
-                if self._current(partition, state) is shard:
+                if self._current(shard.partition, state) is shard:
                     shard.run(partial(expire, state, names[begin : begin + _EXPIRED_A_TURN]))
                     yield
 
@@ -487,9 +446,9 @@ class TransactionCoordinator:
 
     async def list(self, request: ListTransactionsRequest) -> ListTransactionsResponse:
         """All that match. COORDINATOR_LOAD_IN_PROGRESS while a partition is loading."""
-        if any(shard.status is ShardStatus.LOADING for shard in self._shards.values()):
+        if any(shard.status is ShardStatus.LOADING for shard in self._shards.opened()):
             return ListTransactionsResponse(error_code=_LOADING)
-        active = [shard for _, shard in sorted(self._shards.items()) if shard.status is ShardStatus.ACTIVE]
+        active = [shard for shard in self._shards.opened() if shard.status is ShardStatus.ACTIVE]
         states = [shard.state for shard in active]
         return await in_turns(list_transactions(states, request, self._clock.now_ms()), self._clock)
 

@@ -7,7 +7,8 @@ a hundred offsets, and a start with millions of them, several times cheaper. The
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 from kwire.errors import CorruptRecordsError
 from kwire.records.batch import (
@@ -30,10 +31,35 @@ _NULL = encode_varint(-1)
 # attributes 0, timestamp delta 0
 _RECORD_HEAD = b"\x00\x00"
 _NO_HEADERS = b"\x00"
+# Bytes around a record besides its key and value, at most.
+_RECORD_OVERHEAD = 30
+
+Pairs: TypeAlias = Sequence[tuple[bytes, bytes | None]]
+
+
+def fit_batches(
+    pairs: Pairs, max_bytes: int, splittable: bool, pack: Callable[[Pairs], bytearray]
+) -> list[bytearray] | None:
+    """The pairs as batches of at most `max_bytes`: one if it fits, several if `splittable`. None: they do not fit."""
+    batch = pack(pairs)
+    if len(batch) <= max_bytes:
+        return [batch]
+    if not splittable:
+        return None
+    batches = []
+    begin = size = 0
+    for end, (key, value) in enumerate(pairs):
+        record_bytes = _RECORD_OVERHEAD + len(key) + (len(value) if value is not None else 0)
+        if size + record_bytes > max_bytes - HEADER_SIZE and end > begin:
+            batches.append(pack(pairs[begin:end]))
+            begin, size = end, 0
+        size += record_bytes
+    batches.append(pack(pairs[begin:]))
+    return batches if all(len(batch) <= max_bytes for batch in batches) else None
 
 
 def pack_batch(
-    pairs: Sequence[tuple[bytes, bytes | None]],
+    pairs: Pairs,
     timestamp_ms: int,
     *,
     producer_id: int = NO_PRODUCER_ID,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
-from broker.group.record_batches import pack_batch, unpack_pairs
+from broker.group.record_batches import fit_batches, pack_batch, unpack_pairs
 from broker.group.records import (
     NO_TOPIC_ID,
     CoordinatorRecord,
@@ -57,8 +57,6 @@ _VALUE_1_HEAD = struct.Struct(">hqh")
 _VALUE_1_TAIL = struct.Struct(">qq")
 _NO_TAGS = b"\x00"
 _TOPIC_ID_TAG = b"\x01\x00\x10"
-# Bytes around a record besides its key and value, at most.
-_RECORD_OVERHEAD = 30
 
 Damaged: TypeAlias = Callable[[int, KwireError], None]
 
@@ -81,21 +79,7 @@ def encode_batches(
     if len(records) == 1 and isinstance(records[0], TransactionEnd):
         return [encode_end(records[0], now_ms)]
     pairs = [encode_record(record) for record in records]
-    batch = _batch(pairs, now_ms, compression, producer)
-    if len(batch) <= max_bytes:
-        return [batch]
-    if not splittable:
-        return None
-    batches = []
-    begin = size = 0
-    for end, (key, value) in enumerate(pairs):
-        record_bytes = _RECORD_OVERHEAD + len(key) + (len(value) if value is not None else 0)
-        if size + record_bytes > max_bytes - HEADER_SIZE and end > begin:
-            batches.append(_batch(pairs[begin:end], now_ms, compression))
-            begin, size = end, 0
-        size += record_bytes
-    batches.append(_batch(pairs[begin:], now_ms, compression))
-    return batches if all(len(batch) <= max_bytes for batch in batches) else None
+    return fit_batches(pairs, max_bytes, splittable, lambda part: _batch(part, now_ms, compression, producer))
 
 
 def _batch(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 from broker.group.ids import java_map_order
-from broker.group.record_batches import pack_batch, unpack_pairs
+from broker.group.record_batches import fit_batches, pack_batch, unpack_pairs
 from broker.txn.java_order import join
 from broker.txn.states import TransactionState
 from broker.txn.transaction import NO_PRODUCER_ID, TopicPartition, Transaction, TransactionRecord
@@ -31,8 +31,6 @@ _INT64 = struct.Struct(">q")
 _TAGGED_INT64 = struct.Struct(">bbq")
 _TAGGED_INT16 = struct.Struct(">bbh")
 _NO_TAGS = b"\x00"
-# Bytes around a record besides its key and value, at most.
-_RECORD_OVERHEAD = 30
 
 
 # Encoding
@@ -49,21 +47,7 @@ def encode_batches(
         )
         for record in records
     ]
-    batch = pack_batch(pairs, now_ms)
-    if len(batch) <= max_bytes:
-        return [batch]
-    if not splittable:
-        return None
-    batches = []
-    begin = size = 0
-    for end, (key, value) in enumerate(pairs):
-        record_bytes = _RECORD_OVERHEAD + len(key) + (len(value) if value is not None else 0)
-        if size + record_bytes > max_bytes - HEADER_SIZE and end > begin:
-            batches.append(pack_batch(pairs[begin:end], now_ms))
-            begin, size = end, 0
-        size += record_bytes
-    batches.append(pack_batch(pairs[begin:], now_ms))
-    return batches if all(len(batch) <= max_bytes for batch in batches) else None
+    return fit_batches(pairs, max_bytes, splittable, lambda part: pack_batch(part, now_ms))
 
 
 @lru_cache(maxsize=1024)

@@ -49,18 +49,21 @@ class Member:
 
     def join(self, version: int = 9) -> Any:
         """JoinGroup, again with the id the broker gave when it asks for one, and while the coordinator loads."""
-        answer = eventually(
-            lambda: self.ask_join(version), lambda a: a.error_code not in LOADING, f"JoinGroup {self.group}"
-        )
+        answer = self._join_when_loaded(version)
         if answer.error_code == 79:
             self.member_id = answer.member_id
-            answer = self.ask_join(version)
+            answer = self._join_when_loaded(version)
         assert answer.error_code == 0, f"JoinGroup {self.group}: {answer.error_code}"
         return answer
 
+    def _join_when_loaded(self, version: int = 9) -> Any:
+        return eventually(
+            lambda: self.ask_join(version), lambda a: a.error_code not in LOADING, f"JoinGroup {self.group}"
+        )
+
     def id_for_join(self) -> None:
         """Get a member id (the answer 79), without joining."""
-        answer = eventually(self.ask_join, lambda a: a.error_code not in LOADING, f"JoinGroup {self.group}")
+        answer = self._join_when_loaded()
         assert answer.error_code == 79, f"JoinGroup without member id: {answer.error_code}"
         self.member_id = answer.member_id
 

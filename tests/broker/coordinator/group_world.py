@@ -209,7 +209,7 @@ class World:
 
     def restart(self) -> None:
         """As after a kill: only the logs are left."""
-        for shard in self.coordinator._shards.values():
+        for shard in self.coordinator._shards.opened():
             shard.close()
         self.coordinator = self.new_coordinator()
 
@@ -217,7 +217,7 @@ class World:
         return self.offsets_topic.logs[partition_for(group, PARTITIONS)]
 
     def shard_of(self, group: str) -> Shard:
-        return self.coordinator._shard(group)
+        return self.coordinator._shards.of(group)
 
     def records(self, group: str) -> list[CoordinatorRecord]:
         return [each for each in self.log_of(group).records() if getattr(each, "group_id", None) == group]

@@ -349,7 +349,7 @@ class TestLoading:
         world.offsets_topic.elsewhere.update(range(PARTITIONS))
         world.coordinator.topics_deleted([("__consumer_offsets", b"x" * 16)])
         assert world.heartbeat(member, 1) is ErrorCode.NOT_COORDINATOR
-        world.offsets_topic = world.coordinator._offsets_topic = type(world.offsets_topic)()
+        world.offsets_topic = world.coordinator._shards._topic = type(world.offsets_topic)()
         assert world.heartbeat(member, 1) is ErrorCode.UNKNOWN_MEMBER_ID
 
 

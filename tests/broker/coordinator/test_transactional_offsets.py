@@ -371,7 +371,7 @@ class PendingOffsetsModel(RuleBasedStateMachine):
 
     def shard(self) -> Shard[ShardState]:
         coordinator = self.world.coordinator
-        return coordinator._shards.get(0) or coordinator._open_shard(0)
+        return coordinator._shards.at(0)
 
     def teardown(self) -> None:
         """Every transaction ended, nothing is pending."""

@@ -90,7 +90,7 @@ def raised(partitions: int) -> None:
 def loading() -> None:
     world = TxnWorld(partitions=1)
     for number in range(20_000):
-        world.coordinator._shard("x").run(lambda _: None)
+        world.coordinator._shards.of("x").run(lambda _: None)
         world.open(f"transaction-{number}")
     begin = time.perf_counter()
     world.restart()

@@ -142,7 +142,7 @@ class TxnWorld:
         return self.topic.logs[partition_for(name, len(self.topic.logs))]
 
     def shard_of(self, name: str = "x") -> Shard[ShardState]:
-        return self.coordinator._shard(name)
+        return self.coordinator._shards.of(name)
 
     def transaction(self, name: str = "x") -> Transaction:
         return self.shard_of(name).state.transactions[name]
