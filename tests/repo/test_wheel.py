@@ -78,9 +78,9 @@ def _run(project: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_only_kwire_is_at_the_top(wheel: Path) -> None:
+def test_only_kwire_and_its_plugin_are_at_the_top(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0].partition("-")[0] for name in names} == {"kwire"}
+    assert {name.split("/")[0].partition("-")[0] for name in names} == {"kwire", "pytest_kwire"}
     for name in (
         "kwire/launcher.py",
         "kwire/_server/log/__init__.py",

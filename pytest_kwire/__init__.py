@@ -1,0 +1,1 @@
+"""pytest plugin: a broker for the session, a fresh cluster for each test."""
