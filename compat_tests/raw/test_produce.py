@@ -401,6 +401,7 @@ def test_transactional_batch_without_transactional_id(wire: Wire, existing: str)
     assert answer.responses[0].partition_responses[0].error_code == 53
 
 
+@pytest.mark.usefixtures("transaction_coordinators")
 def test_transactional_batch_of_a_transaction_nobody_knows(wire: Wire, existing: str) -> None:
     """Refused, and readers of committed records are not held up by it."""
     data = batch(attributes=0x10, producer_id=wire.producer_id(), producer_epoch=0, base_sequence=0)
