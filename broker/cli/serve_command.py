@@ -1,0 +1,95 @@
+"""The options of `kwire serve`."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from pathlib import Path
+
+import click
+
+
+def _pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    settings: dict[str, str] = {}
+    for text in values:
+        key, separator, value = text.partition("=")
+        if not separator or not key.strip():
+            raise click.BadParameter(f"{text!r} must be KEY=VALUE, for example num.partitions=6")
+        settings[key.strip()] = value
+    return settings
+
+
+@click.command(short_help="Start a broker and run it until SIGTERM or Ctrl-C.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.  [default: 9092]")
+@click.option("--host", help="Address to listen on; 0.0.0.0 for all.  [default: 127.0.0.1]")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where topics are kept; made if missing.  [default: ./kwire-data]",
+)
+@click.option("--ephemeral", is_flag=True, help="Keep data in a private directory that is removed at exit.")
+@click.option(
+    "--config",
+    "properties",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A server.properties file with Kafka's settings.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=_pairs,
+    help="One of Kafka's broker settings; may be given many times.",
+)
+@click.option(
+    "--ready-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Written with host:port once requests are answered.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["DEBUG", "INFO", "WARN", "ERROR"], case_sensitive=False),
+    default="INFO",
+    show_default=True,
+    help="How much to log, on standard output.",
+)
+def serve(
+    port: int | None,
+    host: str | None,
+    data_dir: Path | None,
+    ephemeral: bool,
+    properties: Path | None,
+    settings: dict[str, str],
+    ready_file: Path | None,
+    log_level: str,
+) -> None:
+    """Start a broker and run it until it is told to stop.
+
+    Settings come from the --config file, then from environment variables (KAFKA_NUM_PARTITIONS=6 sets num.partitions,
+    as in the official Kafka images), then from --set, --port, --host and --data-dir; the later one wins. Every broker
+    setting of Kafka 4.3 is known; a mistyped key is warned of with the nearest one there is.
+
+    SIGTERM or Ctrl-C stops it cleanly: parked requests are answered, data is synced to disk, and the next start needs
+    no recovery. A second one leaves at once.
+    """
+    if ephemeral and data_dir is not None:
+        raise click.UsageError("--ephemeral and --data-dir exclude each other")
+    # Nothing that loading makes is garbage; collecting goes on when the broker is ready.
+    gc.disable()
+    from broker.cli.serve import ServeOptions, run
+
+    sys.exit(
+        run(
+            ServeOptions(
+                port=port,
+                host=host,
+                data_dir=data_dir,
+                ephemeral=ephemeral,
+                properties=properties,
+                settings=settings,
+                ready_file=ready_file,
+                log_level=log_level.upper(),
+            )
+        )
+    )
