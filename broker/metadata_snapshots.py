@@ -40,8 +40,6 @@ SUFFIX: Final = ".checkpoint"
 PART: Final = ".part"
 DELETED: Final = ".deleted"
 DAMAGED: Final = ".damaged"
-# Kafka hands a snapshot's records to its writer by so many.
-RECORDS_PER_BATCH: Final = 1024
 _NAME: Final = re.compile(r"(\d{20})-(\d{10})(-[^.]*)?\.checkpoint(\.part|\.deleted)?")
 
 

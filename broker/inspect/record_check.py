@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from kwire.errors import CorruptRecordsError
-from kwire.records import HEADER_SIZE, Codec, decompress
+from kwire.records import HEADER_SIZE, decompress
 from kwire.records.batch import LOG_APPEND_TIME_FLAG, NO_TIMESTAMP, BatchHeader
 from kwire.records.compression import DecompressionLimitError
 from kwire.records.record import iter_record_bytes
@@ -74,7 +74,3 @@ def _one_by_one(header: BatchHeader, view: memoryview) -> tuple[int, int] | str:
     if last > header.last_offset_delta:
         return f"a record has offset {header.base_offset + last}, the batch ends at {header.last_offset}"
     return largest, last
-
-
-def codec_name(header: BatchHeader) -> str:
-    return Codec(header.codec_id).name.lower() if header.codec_id <= Codec.ZSTD else str(header.codec_id)

@@ -52,11 +52,6 @@ _TRANSACTION_STATES: Final = (
 _CONSUMER_PROTOCOL: Final = "consumer"
 
 
-def is_decoded(topic: str | None) -> bool:
-    """Whether records of the topic have a meaning of Kafka's own."""
-    return topic == METADATA_TOPIC or topic in COORDINATOR_TOPICS
-
-
 def decode_record(topic: str | None, record: Record) -> Plain | None:
     """kind, version and fields of a record of such a topic; None for any other topic.
 

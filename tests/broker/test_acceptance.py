@@ -23,7 +23,7 @@ from log.config import LogConfig
 from log.partition_log import PartitionLog
 from log.storage import RealStorage
 from tests.broker.cluster_helpers import running_server
-from tests.broker.test_metadata_snapshots import here_and_now
+from tests.broker.snapshot_world import here_and_now
 
 METADATA = "__cluster_metadata-0"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.broker.controller.test_kafka_history_java import JARS, dump
-from tests.broker.test_metadata_snapshots import EVERY, KEPT, World, formatted_for_a_dynamic_quorum
+from tests.broker.snapshot_world import EVERY, KEPT, World, formatted_for_a_dynamic_quorum
 
 pytestmark = [
     pytest.mark.java,

@@ -9,7 +9,7 @@ import pytest
 
 from broker.metadata_snapshots import SnapshotFile, SnapshotId
 from broker.snapshot_generator import SnapshotSettings
-from tests.broker.test_metadata_snapshots import World
+from tests.broker.snapshot_world import World
 from tests.crash.fault_storage import Crash, FaultStorage
 
 # A snapshot after each change, the older of them and the log below them away at once.
