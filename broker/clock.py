@@ -89,6 +89,13 @@ class Clock(Protocol):
     def stands_still(self) -> bool:
         """True when time passes only by being told to: waiting for a timer would be in vain."""
 
+    def wait_ms(self) -> float | None:
+        """Milliseconds of the machine's time until `run_due` has something to do: 0 now, None never as things are.
+
+        Whoever changes the answer to an earlier one (a timer before the others, a clock that goes on again or faster)
+        calls `timers.on_earlier`, when it is set. A later one need not be told: `run_due` in vain does no harm.
+        """
+
     def now_ms(self) -> int:
         """Wall clock, milliseconds since 1970."""
 
@@ -120,6 +127,10 @@ class SystemClock:
     def call_later(self, delay_ms: float, fn: Callable[[], None]) -> Timer:
         return self.timers.add(time.monotonic() * 1000.0 + delay_ms, fn)
 
+    def wait_ms(self) -> float | None:
+        due_ms = self.timers.next_due_ms()
+        return None if due_ms is None else max(due_ms - time.monotonic() * 1000.0, 0.0)
+
     def run_due(self) -> None:
         now_ms = self.monotonic_ms()
         while (fn := self.timers.pop_due(now_ms)) is not None:
@@ -145,6 +156,10 @@ class ManualClock:
 
     def call_later(self, delay_ms: float, fn: Callable[[], None]) -> Timer:
         return self.timers.add(self._monotonic_ms + delay_ms, fn)
+
+    def wait_ms(self) -> float | None:
+        due_ms = self.timers.next_due_ms()
+        return None if due_ms is None or due_ms > self._monotonic_ms else 0.0
 
     def advance(self, ms: float) -> None:
         """Move on by `ms`; each timer on the way fires at its own time."""

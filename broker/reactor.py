@@ -7,11 +7,15 @@ any trio program; while there is work, a turn of the loop costs one `epoll_wait`
 from __future__ import annotations
 
 import contextlib
+import heapq
 import logging
+import math
 import os
 import select
 from collections import deque
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 from typing import Any, Final, ParamSpec, TypeVar
 
 import trio
@@ -51,7 +55,11 @@ class Reactor:
         self._soon: deque[Callable[[], None]] = deque()
         self._flushes: list[Callable[[], None]] = []
         self._later: deque[Callable[[], None]] = deque()
-        self._clocks: list[Clock] = []
+        # When each clock is to be looked at, on the machine's scale, the earliest first: of a thousand clocks a turn
+        # sees one. An entry that is not its clock's latest is passed over.
+        self._due: list[tuple[float, int, Clock]] = []
+        self._scheduled: dict[Clock, float] = {}
+        self._sequence = count()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, READ)
         self._sinks[self._wake_fd] = self._drain_wakeup
@@ -143,31 +151,62 @@ class Reactor:
 
     def add_clock(self, clock: Clock) -> None:
         """Fire this clock's timers as they become due."""
-        self._clocks.append(clock)
-        clock.timers.on_earlier = self._on_earlier_timer
+        self._scheduled[clock] = math.inf
+        clock.timers.on_earlier = partial(self._earlier, clock)
+        self._earlier(clock)
 
     def remove_clock(self, clock: Clock) -> None:
-        self._clocks.remove(clock)
+        """Leave its timers alone from now on; the reactor keeps nothing of it."""
+        del self._scheduled[clock]
         clock.timers.on_earlier = None
+        self._due = [entry for entry in self._due if entry[2] is not clock]
+        heapq.heapify(self._due)
 
-    def _on_earlier_timer(self) -> None:
-        if self._idle:
-            self._wake()
+    def _earlier(self, clock: Clock) -> None:
+        """Its next timer may be due earlier than was known."""
+        wait_ms = clock.wait_ms()
+        if wait_ms is None:
+            return
+        due_ms = real_monotonic_ms() + wait_ms
+        if due_ms < self._scheduled[clock]:
+            self._schedule(clock, due_ms)
+            if self._idle:
+                self._wake()
+
+    def _schedule(self, clock: Clock, due_ms: float) -> None:
+        self._scheduled[clock] = due_ms
+        heapq.heappush(self._due, (due_ms, next(self._sequence), clock))
+        if len(self._due) > 2 * len(self._scheduled) + 64:
+            self._due = [entry for entry in self._due if self._scheduled[entry[2]] == entry[0]]
+            heapq.heapify(self._due)
 
     def _next_timer_in_ms(self) -> float | None:
-        """How long until the first timer of any clock; 0 when one is due; None without any."""
-        soonest: float | None = None
-        for clock in self._clocks:
-            due_ms = clock.timers.next_due_ms()
-            if due_ms is not None:
-                wait_ms = due_ms - clock.monotonic_ms()
-                if wait_ms <= 0.0:
-                    return 0.0
-                if clock.stands_still:
-                    continue
-                if soonest is None or wait_ms < soonest:
-                    soonest = wait_ms
-        return soonest
+        """How long until the first clock is to be looked at; 0 when one is due; None without any."""
+        if not self._due:
+            return None
+        return max(self._due[0][0] - real_monotonic_ms(), 0.0)
+
+    def _run_due_clocks(self) -> None:
+        """Fire what is due, each clock once: what a timer sets due at once has the next turn."""
+        now_ms = real_monotonic_ms()
+        due = self._due
+        if due[0][0] > now_ms:
+            return
+        clocks: list[Clock] = []
+        while due and due[0][0] <= now_ms:
+            due_ms, _, clock = heapq.heappop(due)
+            if self._scheduled.get(clock) == due_ms:
+                self._scheduled[clock] = math.inf
+                clocks.append(clock)
+        for clock in clocks:
+            if clock not in self._scheduled:
+                continue  # a timer of another one removed it
+            try:
+                clock.run_due()
+            except Exception:
+                logger.exception("unexpected error in a timer")
+            if clock in self._scheduled:
+                self._earlier(clock)
 
     # -- the loop
 
@@ -211,13 +250,8 @@ class Reactor:
                     soon.popleft()()
                 except Exception:
                     logger.exception("unexpected error in a callback")
-            for clock in self._clocks:
-                due_ms = clock.timers.next_due_ms()
-                if due_ms is not None and due_ms <= clock.monotonic_ms():
-                    try:
-                        clock.run_due()
-                    except Exception:
-                        logger.exception("unexpected error in a timer")
+            if self._due:
+                self._run_due_clocks()
             if self._flushes:
                 self.flush_now()
             if self._later:

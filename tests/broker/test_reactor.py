@@ -104,3 +104,76 @@ def test_the_loop_looks_out_for_quick_clients_only() -> None:
     clock.call_later(20, after_a_long_sleep)
     run_until(reactor, done)
     assert seen == [False]
+
+
+def test_of_many_clocks_only_those_with_something_due_are_asked() -> None:
+    reactor, done = Reactor(), Deferred[object]()
+    asked: list[int] = []
+
+    class Counted(ManualClock):
+        def run_due(self) -> None:
+            asked.append(id(self))
+            super().run_due()
+
+    clocks = [Counted() for _ in range(1000)]
+    for clock in clocks:
+        reactor.add_clock(clock)
+        clock.call_later(60_000, lambda: None)
+    clocks[7].call_later(0, lambda: reactor.call_soon(lambda: done.resolve(None)))
+    run_until(reactor, done)
+    assert asked == [id(clocks[7])]
+
+
+def test_a_clock_that_was_removed_is_forgotten() -> None:
+    reactor, clock, other, done = Reactor(), SystemClock(), SystemClock(), Deferred[object]()
+    fired: list[str] = []
+    reactor.add_clock(clock)
+    reactor.add_clock(other)
+    clock.call_later(1, lambda: fired.append("removed"))
+    reactor.remove_clock(clock)
+    other.call_later(10, lambda: done.resolve(None))
+    run_until(reactor, done)
+    assert fired == []
+    assert clock.timers.on_earlier is None
+
+
+def test_a_clock_whose_rate_goes_up_is_looked_at_earlier() -> None:
+    class Rated(SystemClock):
+        rate = 0.0
+
+        def wait_ms(self) -> float | None:
+            return None if self.rate == 0.0 else 5.0 / self.rate
+
+        def run_due(self) -> None:
+            done.resolve(None)
+
+    reactor, clock, other, done = Reactor(), Rated(), SystemClock(), Deferred[object]()
+    reactor.add_clock(clock)
+    reactor.add_clock(other)
+
+    def faster() -> None:
+        clock.rate = 5.0
+        assert clock.timers.on_earlier is not None
+        clock.timers.on_earlier()
+
+    other.call_later(5, faster)
+    run_until(reactor, done)
+
+
+def test_short_timers_before_a_long_one_leave_nothing_behind_in_the_reactor() -> None:
+    reactor, clock, done = Reactor(), SystemClock(), Deferred[object]()
+    reactor.add_clock(clock)
+    clock.call_later(3_600_000, lambda: None)
+    left = 500
+
+    def again() -> None:
+        nonlocal left
+        left -= 1
+        if left:
+            clock.call_later(0.01, again)
+        else:
+            done.resolve(None)
+
+    clock.call_later(0, again)
+    run_until(reactor, done)
+    assert len(reactor._due) < 100
