@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from attrs import frozen
 
@@ -32,6 +32,9 @@ log = logging.getLogger("kwire")
 
 EXIT_CANNOT_START: Final = 1
 EXIT_BAD_SETTINGS: Final = 2
+EXIT_LEFT: Final = 3
+# How long an ephemeral broker whose owner is gone may take to stop.
+_PATIENCE_MS: Final = 10_000
 _EVERY_INTERFACE: Final = ("", "0.0.0.0", "::")
 
 
@@ -47,6 +50,7 @@ class ServeOptions:
     settings: Mapping[str, str] = {}
     ready_file: Path | None = None
     log_level: str = "INFO"
+    stop_with_stdin: bool = False
 
 
 def flag_settings(options: ServeOptions, given: Mapping[str, str]) -> dict[str, str | None]:
@@ -129,7 +133,8 @@ def _data_directory(options: ServeOptions) -> Iterator[ServeOptions]:
 
     from attrs import evolve
 
-    directory = Path(tempfile.mkdtemp(prefix="kwire-"))
+    # Whoever kills this process with SIGKILL finds by its id what it left.
+    directory = Path(tempfile.mkdtemp(prefix=f"kwire-{os.getpid()}-"))
     try:
         yield evolve(options, data_dir=directory)
     finally:
@@ -165,7 +170,10 @@ def _run_until_stopped(config: BrokerConfig, options: ServeOptions) -> None:
         if options.ready_file is not None:
             prepare_ready_file(options.ready_file)
         stop = trio.Event()
-        with _stop_on_signals(stop, trio.lowlevel.current_trio_token(), options):
+        token = trio.lowlevel.current_trio_token()
+        if options.stop_with_stdin:
+            _stop_with_owner(stop, token, options)
+        with _stop_on_signals(stop, token, options):
             await serve(config, on_ready=on_ready, stop=stop)
         if options.ready_file is not None:
             options.ready_file.unlink(missing_ok=True)
@@ -190,11 +198,7 @@ def _stop_on_signals(stop: trio.Event, token: trio.lowlevel.TrioToken, options: 
             return
         # The interrupted code may hold the log's lock or be in the midst of a line: write past it.
         os.write(2, b"kwire: left without a clean shutdown, the next start recovers\n")
-        if options.ephemeral and options.data_dir is not None:
-            import shutil
-
-            shutil.rmtree(options.data_dir, ignore_errors=True)
-        os._exit(128 + number)
+        _leave_at_once(options, 128 + number)
 
     before = [(number, signal.signal(number, on_signal)) for number in (signal.SIGTERM, signal.SIGINT)]
     try:
@@ -202,6 +206,31 @@ def _stop_on_signals(stop: trio.Event, token: trio.lowlevel.TrioToken, options: 
     finally:
         for number, handler in before:
             signal.signal(number, handler)
+
+
+def _leave_at_once(options: ServeOptions, code: int) -> NoReturn:
+    if options.ephemeral and options.data_dir is not None:
+        import shutil
+
+        shutil.rmtree(options.data_dir, ignore_errors=True)
+    os._exit(code)
+
+
+def _stop_with_owner(stop: trio.Event, token: trio.lowlevel.TrioToken, options: ServeOptions) -> None:
+    from trio import RunFinishedError
+
+    from broker.cli.owner import watch_owner
+
+    def gone() -> None:
+        with suppress(RunFinishedError):
+            token.run_sync_soon(stop.set)
+
+    # Nobody is left to wait for what an ephemeral broker still has to do; data that is kept has all the time it needs.
+    watch_owner(
+        gone,
+        patience_ms=_PATIENCE_MS if options.ephemeral else None,
+        give_up=lambda: _leave_at_once(options, EXIT_LEFT),
+    )
 
 
 def prepare_ready_file(path: Path) -> None:

@@ -48,6 +48,11 @@ def _pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
     help="Written with host:port once requests are answered.",
 )
 @click.option(
+    "--stop-with-stdin",
+    is_flag=True,
+    help="Stop when standard input ends: a broker that goes with the process that started it, however that ends.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["DEBUG", "INFO", "WARN", "ERROR"], case_sensitive=False),
     default="INFO",
@@ -62,6 +67,7 @@ def serve(
     properties: Path | None,
     settings: dict[str, str],
     ready_file: Path | None,
+    stop_with_stdin: bool,
     log_level: str,
 ) -> None:
     """Start a broker and run it until it is told to stop.
@@ -89,6 +95,7 @@ def serve(
                 properties=properties,
                 settings=settings,
                 ready_file=ready_file,
+                stop_with_stdin=stop_with_stdin,
                 log_level=log_level.upper(),
             )
         )
