@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from random import Random
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from broker.acceptance import (
     DirectoryRefusedError,
@@ -80,6 +80,9 @@ from log.storage import RealStorage, Storage
 
 logger = logging.getLogger("kwire.cluster")
 
+if TYPE_CHECKING:
+    from broker.interception import Interception
+
 T = TypeVar("T")
 RunInThread = Callable[[Callable[[], None]], Deferred[None]]
 
@@ -126,9 +129,20 @@ class Cluster:
         self._snapshots: SnapshotGenerator
         self._maintenance: Maintenance
         self.cleaner: Cleaner
+        self._interception: Interception | None = None
         self._previous_epoch = -1
         self._broker_epoch = -1
         self._ready = False
+
+    @property
+    def interception(self) -> Interception:
+        """What may stand around this cluster's requests; made when first asked for."""
+        if self._interception is None:
+            from broker.interception import Interception
+
+            self._interception = Interception(self.clock)
+            self._interception.attach(self.dispatcher, self.partitions.forget_shapes)
+        return self._interception
 
     def _unique(self) -> str:
         return f"{self._random.getrandbits(128):032x}"

@@ -381,6 +381,8 @@ class Connection:
             self._out.extend(answer)
             self._out_bytes += sum(map(len, answer))
         elif type(answer) is Refusal:
+            if answer.farewell:
+                self._out.append(answer.farewell)
             self._flush_answers()
             self.close(answer.reason)
 

@@ -21,6 +21,7 @@ from kwire.schema import Struct
 
 if TYPE_CHECKING:
     from broker.connection import Connection
+    from broker.interception import Interception
     from broker.routes import Route
 
 # api key, api version, correlation id, length of the client id (-1: null)
@@ -37,9 +38,13 @@ class MalformedRequestError(Exception):
 
 @define(slots=True, frozen=True)
 class Refusal:
-    """A handler's wish to close the connection without an answer (e.g. acks=0 and an error), with the reason."""
+    """A wish to close the connection instead of an answer (e.g. acks=0 and an error), with the reason.
+
+    farewell: bytes to send before, as they are.
+    """
 
     reason: str
+    farewell: bytes = b""
 
 
 Answer = bytes | list[Piece] | Refusal | None
@@ -88,9 +93,10 @@ class BoundRoute:
 
 
 class Hooks(Protocol):
-    """What may stand around every handler: authorization, quotas, faults, a transcript.
+    """What may stand around every handler for good: authorization, quotas.
 
-    Chosen when the dispatcher is made; without hooks a request costs nothing for them. `before` may take from the
+    Chosen when the dispatcher is made; without hooks a request costs nothing for them. What comes and goes on a running
+    dispatcher (faults, a transcript) is an Interception, and stands around these. `before` may take from the
     request what the principal may not touch, or give the whole answer itself; `after` may put refusals into the
     response, set its throttle time, and gives for how long (ms) the connection is then not read.
     """
@@ -103,12 +109,23 @@ class Hooks(Protocol):
 class Dispatcher:
     """The routes of one listener of one cluster."""
 
-    __slots__ = ("_hooks", "_routes", "_table")
+    __slots__ = ("_hooks", "_interception", "_routes", "_table")
 
     def __init__(self, routes: Mapping[int, Route], hooks: Hooks | None = None) -> None:
         self._routes = routes
         self._hooks = hooks
+        self._interception: Interception | None = None
         self._table: dict[int, BoundRoute] = {}
+
+    @property
+    def routes(self) -> Mapping[int, Route]:
+        """What is served, by API key."""
+        return self._routes
+
+    def intercept(self, interception: Interception | None) -> None:
+        """From the next request on: put it around every handler, or nothing any more. Requests on their way go on."""
+        self._interception = interception
+        self._table.clear()
 
     def dispatch(self, frame: memoryview, connection: Connection) -> Answer | Deferred[Answer]:
         """Handle one request.
@@ -203,7 +220,10 @@ class Dispatcher:
         if version != api_version:
             # Its header is the one of the version asked for, which no header before v2 could be.
             # Not kept: there are tens of thousands of versions nobody serves.
-            return BoundRoute(api_key, 0, True, False, _decode_nothing, route.unsupported_version_handler())
+            bound = BoundRoute(api_key, 0, True, False, _decode_nothing, route.unsupported_version_handler())
+            return bound if self._interception is None else self._interception.around(bound)
+        if self._interception is not None:
+            bound = self._interception.around(bound)
         self._table[(api_key << 16) + api_version] = bound
         return bound
 

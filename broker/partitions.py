@@ -320,6 +320,10 @@ class Partitions:
             if partition is not None:
                 self._forget(partition, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
 
+    def forget_shapes(self) -> None:
+        """Who keeps a Partition, to take requests a short way to it, has to find it again."""
+        self.generation += 1
+
     def _forget(self, partition: Partition, why: ErrorCode) -> None:
         self.generation += 1
         del self._by_name[(partition.topic, partition.index)]
