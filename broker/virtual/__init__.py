@@ -1,0 +1,1 @@
+"""Virtual clusters: many isolated clusters in one process, their storage, snapshots, forks and exports."""
