@@ -105,6 +105,14 @@ class Clock(Protocol):
     def call_later(self, delay_ms: float, fn: Callable[[], None]) -> Timer:
         """Call `fn` once, `delay_ms` from now (0: at the next turn)."""
 
+    def call_again(self, delay_ms: float, fn: Callable[[], None], *, most: int = 64) -> Timer:
+        """The next turn of what looks round again and again, or tries again: the same as `call_later`.
+
+        Only where the clock is pushed a long way on at one go do turns fall out: what would come round more often than
+        `most` times on the way does so at evenly spread turns of its own, the last one before the end among them
+        (broker/driven_clock.py). So `fn` must do all that is due by then, however long ago it came round.
+        """
+
     def run_due(self) -> None:
         """Fire what is due by now, with what that sets due by now."""
 
@@ -125,6 +133,9 @@ class SystemClock:
         return time.monotonic() * 1000.0
 
     def call_later(self, delay_ms: float, fn: Callable[[], None]) -> Timer:
+        return self.timers.add(time.monotonic() * 1000.0 + delay_ms, fn)
+
+    def call_again(self, delay_ms: float, fn: Callable[[], None], *, most: int = 64) -> Timer:
         return self.timers.add(time.monotonic() * 1000.0 + delay_ms, fn)
 
     def wait_ms(self) -> float | None:
@@ -157,6 +168,9 @@ class ManualClock:
     def call_later(self, delay_ms: float, fn: Callable[[], None]) -> Timer:
         return self.timers.add(self._monotonic_ms + delay_ms, fn)
 
+    def call_again(self, delay_ms: float, fn: Callable[[], None], *, most: int = 64) -> Timer:
+        return self.timers.add(self._monotonic_ms + delay_ms, fn)
+
     def wait_ms(self) -> float | None:
         due_ms = self.timers.next_due_ms()
         return None if due_ms is None or due_ms > self._monotonic_ms else 0.0
@@ -180,3 +194,8 @@ class ManualClock:
 def real_monotonic_ms() -> float:
     """The machine's monotonic clock, for the reactor, which serves clusters of any clock."""
     return time.monotonic() * 1000.0
+
+
+def real_now_ms() -> int:
+    """The machine's wall clock, for what runs on it until told otherwise."""
+    return time.time_ns() // 1_000_000

@@ -26,6 +26,9 @@ logger = logging.getLogger("kwire.maintenance")
 # flush.ms is looked at this often, unless log.flush.scheduler.interval.ms asks for more often.
 _FLUSH_CHECK_MS: Final = 1_000
 _LONGEST_MS: Final = 2**31
+# Where a cluster's clock is pushed on, what is only about a crash is written once on the way.
+_TURNS_AN_ADVANCE: Final = 64
+_ONCE: Final = 1
 
 
 class DelayedWork(Protocol):
@@ -59,17 +62,24 @@ class Maintenance:
         config, manager = self._config, self._manager
         self._every("log.retention.check.interval.ms", config.get_int("log.initial.task.delay.ms"), self._retention)
         self._every(
-            "log.flush.offset.checkpoint.interval.ms", None, lambda: self.later(manager.checkpoint_recovery_points())
+            "log.flush.offset.checkpoint.interval.ms",
+            None,
+            lambda: self.later(manager.checkpoint_recovery_points()),
+            _ONCE,
         )
         self._every(
-            "log.flush.start.offset.checkpoint.interval.ms", None, lambda: self.later(manager.checkpoint_log_starts())
+            "log.flush.start.offset.checkpoint.interval.ms",
+            None,
+            lambda: self.later(manager.checkpoint_log_starts()),
+            _ONCE,
         )
         self._every(
             "replica.high.watermark.checkpoint.interval.ms",
             None,
             lambda: self.later(manager.checkpoint_high_watermarks()),
+            _ONCE,
         )
-        self._every("log.flush.scheduler.interval.ms", None, self._flush)
+        self._every("log.flush.scheduler.interval.ms", None, self._flush, _ONCE)
         self._every(
             "producer.id.expiration.check.interval.ms", None, lambda: manager.expire_producers(self._clock.now_ms())
         )
@@ -80,8 +90,10 @@ class Maintenance:
         for timer in self._timers.values():
             timer.cancel()
 
-    def _every(self, setting: str, first_ms: int | None, work: Callable[[], None]) -> None:
-        """Do `work` again and again, at the interval the setting has at that time."""
+    def _every(
+        self, setting: str, first_ms: int | None, work: Callable[[], None], most: int = _TURNS_AN_ADVANCE
+    ) -> None:
+        """Do `work` again and again, at the interval the setting has at that time (`most`: Clock.call_again)."""
 
         def interval_ms() -> int:
             interval = min(self._config.get_int(setting), _LONGEST_MS)
@@ -94,7 +106,7 @@ class Maintenance:
                 logger.error("%s: %s", setting, error)
             finally:
                 if not self._stopped:
-                    self._timers[setting] = self._clock.call_later(interval_ms(), turn)
+                    self._timers[setting] = self._clock.call_again(interval_ms(), turn, most=most)
 
         self._timers[setting] = self._clock.call_later(interval_ms() if first_ms is None else first_ms, turn)
 

@@ -165,7 +165,7 @@ class Cleaner:
             self._resting.discard(wake)
             done.resolve(None)
 
-        timer = self._clock.call_later(ms, wake)
+        timer = self._clock.call_again(ms, wake)
         self._resting.add(wake)
         return done
 

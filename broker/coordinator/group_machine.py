@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator
 
+from broker.coordinator.ports import UPKEEP_KEY
 from broker.group.config import GroupConfig
 from broker.group.decision import Decision, TimerKey, Waiter
 from broker.group.offsets import expire
@@ -13,9 +14,6 @@ from broker.group.record_codec import encode_batches
 from broker.group.state import ShardState
 from kwire.errors import KwireError
 from kwire.records import Codec
-
-EXPIRY_KEY: TimerKey = ("expiry",)
-
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +64,7 @@ class GroupMachine:
 
     def begin(self, state: ShardState, decision: Decision) -> None:
         """Members have a whole session to be heard of; a group above a lowered limit begins a rebalance."""
-        decision.schedule(EXPIRY_KEY, self._config.offsets_retention_check_interval_ms)
+        decision.schedule(UPKEEP_KEY, self._config.offsets_retention_check_interval_ms)
         for group in state.groups.values():
             for member in group.members.values():
                 extend_session(group, member, decision)
@@ -82,7 +80,7 @@ class GroupMachine:
         elif kind == "sync":
             sync_timer_fired(state, key[1], decision)
         else:
-            decision.schedule(EXPIRY_KEY, self._config.offsets_retention_check_interval_ms)
+            decision.schedule(UPKEEP_KEY, self._config.offsets_retention_check_interval_ms)
             expire(state, decision)
 
     def parked(self, state: ShardState) -> list[Waiter]:

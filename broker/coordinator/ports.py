@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from broker.decision import Decision, InTransaction, TimerKey, Waiter
 from broker.deferred import Deferred
@@ -11,6 +11,8 @@ from broker.txn.transaction import TopicPartition
 from kwire.error_codes import ErrorCode
 
 StateT = TypeVar("StateT")
+UPKEEP_KEY: Final[TimerKey] = ("upkeep",)
+"""The timer of a shard by which its machine looks round again and again (Clock.call_again), not for a deadline."""
 
 
 class CancellableTimer(Protocol):
@@ -25,6 +27,8 @@ class CoordinatorClock(Protocol):
     def monotonic_ms(self) -> float: ...
 
     def call_later(self, delay_ms: float, fn: Callable[[], None], /) -> CancellableTimer: ...
+
+    def call_again(self, delay_ms: float, fn: Callable[[], None], /) -> CancellableTimer: ...
 
 
 class CoordinatorLog(Protocol):

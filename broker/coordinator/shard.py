@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from attrs import define
 
-from broker.coordinator.ports import CancellableTimer, CoordinatorClock, CoordinatorLog, Machine
+from broker.coordinator.ports import UPKEEP_KEY, CancellableTimer, CoordinatorClock, CoordinatorLog, Machine
 from broker.decision import Decision, TimerKey, Waiter
 from broker.deferred import Deferred
 from kwire.error_codes import ErrorCode
@@ -245,12 +245,14 @@ class Shard(Generic[StateT]):
 
     # Timers
 
-    def set_timer(self, key: TimerKey, delay_ms: float | None) -> None:
+    def set_timer(self, key: TimerKey, delay_ms: float | None, *, again: bool = False) -> None:
+        """again: not a deadline, but the next try of something that is tried until it succeeds (Clock.call_again)."""
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
         if delay_ms is not None:
-            self._timers[key] = self._clock.call_later(delay_ms, partial(self._timer_fired, key))
+            call = self._clock.call_again if again or key is UPKEEP_KEY else self._clock.call_later
+            self._timers[key] = call(delay_ms, partial(self._timer_fired, key))
 
     def _timer_fired(self, key: TimerKey) -> None:
         self._timers.pop(key, None)
@@ -284,7 +286,7 @@ class Shard(Generic[StateT]):
         except (ApiError, OSError) as error:
             log.error("partition %d: loading %s failed, trying again: %s", self.partition, self._machine.noun, error)
             self._loader = None
-            self._clock.call_later(RELOAD_DELAY_MS, self._retry_load)
+            self._clock.call_again(RELOAD_DELAY_MS, self._retry_load)
         except KwireError as error:
             # It would be the same again.
             log.error(
@@ -341,7 +343,7 @@ class Shard(Generic[StateT]):
         self._loader = None
         # At the next turn; not at once again when it failed right after loading.
         since_loaded_ms = self._clock.monotonic_ms() - self._loaded_at_ms
-        self._clock.call_later(0 if since_loaded_ms >= RELOAD_DELAY_MS else RELOAD_DELAY_MS, self._retry_load)
+        self._clock.call_again(0 if since_loaded_ms >= RELOAD_DELAY_MS else RELOAD_DELAY_MS, self._retry_load)
         for waiter in waiting:
             if not waiter.done:
                 waiter.fail(refusal)

@@ -315,7 +315,7 @@ class TransactionCoordinator:
         except Exception:
             # The outcome stands, and the answer is to be given: the markers are tried again.
             log.exception("%s: the markers could not be written", transactional_id)
-            shard.set_timer((MARKERS, transactional_id), MARKER_RETRY_MS)
+            shard.set_timer((MARKERS, transactional_id), MARKER_RETRY_MS, again=True)
             return
         written.add_callback(partial(self._markers_written, partition, state, transactional_id))
 
@@ -359,7 +359,7 @@ class TransactionCoordinator:
         if not outstanding:
             self._complete(shard, transactional_id)
         else:
-            shard.set_timer((MARKERS, transactional_id), delay_ms)
+            shard.set_timer((MARKERS, transactional_id), delay_ms, again=True)
 
     def _complete(self, shard: Shard[ShardState], transactional_id: str) -> None:
         shard.run(partial(ending.complete, shard.state, transactional_id))
@@ -373,7 +373,7 @@ class TransactionCoordinator:
 
     def _check_timeouts_later(self) -> None:
         interval_ms = self.config.transaction_abort_timed_out_transaction_cleanup_interval_ms
-        self._timers["timeouts"] = self._clock.call_later(interval_ms, self._check_timeouts)
+        self._timers["timeouts"] = self._clock.call_again(interval_ms, self._check_timeouts)
 
     def _check_timeouts(self) -> None:
         self._check_timeouts_later()
@@ -411,7 +411,7 @@ class TransactionCoordinator:
 
     def _check_expiry_later(self) -> None:
         interval_ms = self.config.transaction_remove_expired_transaction_cleanup_interval_ms
-        self._timers["expiry"] = self._clock.call_later(interval_ms, self._check_expiry)
+        self._timers["expiry"] = self._clock.call_again(interval_ms, self._check_expiry)
 
     def _check_expiry(self) -> None:
         self._check_expiry_later()
