@@ -6,7 +6,7 @@ import errno
 import logging
 from collections.abc import Callable, Sequence
 from random import Random, SystemRandom
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -22,6 +22,9 @@ from broker.reactor import Reactor, loop_time_ms
 from broker.start_error import StartError
 from broker.tls import server_context
 from log.storage import Storage
+
+if TYPE_CHECKING:
+    from broker.http.door import HttpDoor, HttpSettings
 
 logger = logging.getLogger("kwire.server")
 
@@ -169,25 +172,51 @@ class _Progress:
             logger.info("stopping: %d of %d logs are on the disk", done, total)
 
 
-async def serve(config: BrokerConfig, *, on_ready: Callable[[Sequence[Address]], None], stop: trio.Event) -> None:
-    """Run one broker until `stop` is set. `on_ready` gets the listeners' addresses once requests are answered."""
+async def serve(
+    config: BrokerConfig,
+    *,
+    on_ready: Callable[[Sequence[Address], str | None], None],
+    stop: trio.Event,
+    http: HttpSettings | None = None,
+) -> None:
+    """Run one broker until `stop` is set.
+
+    http: where the control plane listens; None: nowhere. `on_ready` gets the listeners' addresses and the control
+    plane's URL once requests are answered.
+    """
     reactor = Reactor()
     server = Server(reactor, config)
+    door: HttpDoor | None = None
     try:
         cluster = server.add(config)
     except BaseException:
         server.host.close()
         reactor.close()
         raise
+    if http is not None:
+        from broker.control.opening import open_door
+
+        try:
+            door = open_door(http, server, cluster, config)
+        except BaseException:
+            server.stop_serving()
+            server.close()
+            reactor.close()
+            raise
 
     async def wait_for_stop() -> None:
         await stop.wait()
+        if door is not None:
+            door.stop()
+            await door.drain()
         server.stop_serving()
         reactor.stop()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wait_for_stop)
-        reactor.call_soon(lambda: on_ready(server.addresses(cluster)))
+        if door is not None:
+            nursery.start_soon(door.run)
+        reactor.call_soon(lambda: on_ready(server.addresses(cluster), None if door is None else door.url))
         await reactor.run()
         nursery.cancel_scope.cancel()
     if server.close():

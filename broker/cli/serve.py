@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from broker.config.broker_config import BrokerConfig
     from broker.config.listeners import Address
+    from broker.http.door import HttpSettings
 
 log = logging.getLogger("kwire")
 
@@ -51,6 +52,8 @@ class ServeOptions:
     ready_file: Path | None = None
     log_level: str = "INFO"
     stop_with_stdin: bool = False
+    http: str | None = None
+    http_token: str | None = None
 
 
 def flag_settings(options: ServeOptions, given: Mapping[str, str]) -> dict[str, str | None]:
@@ -106,13 +109,14 @@ def run(options: ServeOptions, environment: Mapping[str, str] = os.environ) -> i
     with _data_directory(options) as placed:
         try:
             resolved = resolve_options(placed, environment)
+            http = _http_settings(placed)
         except SettingsError as error:
             print(f"kwire: {error}", file=sys.stderr)
             return EXIT_BAD_SETTINGS
         for warning in resolved.warnings:
             log.warning(warning)
         try:
-            _run_until_stopped(resolved.config, placed)
+            _run_until_stopped(resolved.config, placed, http)
         except BaseException as error:
             found = _reason(error)
             if found is None:
@@ -121,6 +125,14 @@ def run(options: ServeOptions, environment: Mapping[str, str] = os.environ) -> i
             print(f"kwire: {reason}", file=sys.stderr)
             return code
     return 0
+
+
+def _http_settings(options: ServeOptions) -> HttpSettings | None:
+    if options.http is None:
+        return None
+    from broker.cli.http_option import http_settings
+
+    return http_settings(options.http, options.http_token)
 
 
 @contextmanager
@@ -151,18 +163,20 @@ def raise_open_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _run_until_stopped(config: BrokerConfig, options: ServeOptions) -> None:
+def _run_until_stopped(config: BrokerConfig, options: ServeOptions, http: HttpSettings | None) -> None:
     import trio
 
     from broker.server import serve
 
-    def on_ready(addresses: Sequence[Address]) -> None:
+    def on_ready(addresses: Sequence[Address], http_url: str | None) -> None:
         # What was loaded to get here stays: it need not be looked at by every collection.
         gc.freeze()
         gc.enable()
         if options.ready_file is not None:
-            write_ready_file(options.ready_file, addresses)
+            write_ready_file(options.ready_file, addresses, http_url)
         log.info("listening on %s", ", ".join(map(str, addresses)))
+        if http_url is not None:
+            log.info("control plane at %s", http_url)
         for line in start_lines(config.node_id):
             log.info(line)
 
@@ -174,7 +188,7 @@ def _run_until_stopped(config: BrokerConfig, options: ServeOptions) -> None:
         if options.stop_with_stdin:
             _stop_with_owner(stop, token, options)
         with _stop_on_signals(stop, token, options):
-            await serve(config, on_ready=on_ready, stop=stop)
+            await serve(config, on_ready=on_ready, stop=stop, http=http)
         if options.ready_file is not None:
             options.ready_file.unlink(missing_ok=True)
 
@@ -251,15 +265,18 @@ def _partial(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
 
 
-def write_ready_file(path: Path, addresses: Sequence[Address]) -> None:
-    """Write `host:port` of the first listener and a newline; whoever reads sees all of it or no file.
+def write_ready_file(path: Path, addresses: Sequence[Address], http_url: str | None = None) -> None:
+    """Write `host:port` of the first listener, and on a second line the control plane's URL where there is one.
+
+    Whoever reads sees all of it or no file.
 
     Of a listener on every interface the loopback address is told: who reads the file wants to connect.
     """
     first = addresses[0]
     host = "127.0.0.1" if first.host in _EVERY_INTERFACE else f"[{first.host}]" if ":" in first.host else first.host
     partial = _partial(path)
-    partial.write_text(f"{host}:{first.port}\n", encoding="ascii")
+    more = "" if http_url is None else f"{http_url}\n"
+    partial.write_text(f"{host}:{first.port}\n{more}", encoding="ascii")
     os.replace(partial, path)
 
 

@@ -43,9 +43,22 @@ def _pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
     help="One of Kafka's broker settings; may be given many times.",
 )
 @click.option(
+    "--http",
+    is_flag=False,
+    flag_value="",
+    metavar="[HOST:]PORT",
+    help="Serve the control plane over HTTP; 0 takes a free port.  [default of HOST: 127.0.0.1, of PORT: 9380]",
+)
+@click.option(
+    "--http-token",
+    envvar="KWIRE_HTTP_TOKEN",
+    metavar="TOKEN",
+    help="What HTTP requests must show (Authorization: Bearer TOKEN); must be given to listen beyond loopback.",
+)
+@click.option(
     "--ready-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Written with host:port once requests are answered.",
+    help="Written with host:port once requests are answered; with --http, its URL on a second line.",
 )
 @click.option(
     "--stop-with-stdin",
@@ -66,6 +79,8 @@ def serve(
     ephemeral: bool,
     properties: Path | None,
     settings: dict[str, str],
+    http: str | None,
+    http_token: str | None,
     ready_file: Path | None,
     stop_with_stdin: bool,
     log_level: str,
@@ -94,6 +109,8 @@ def serve(
                 ephemeral=ephemeral,
                 properties=properties,
                 settings=settings,
+                http=http,
+                http_token=http_token,
                 ready_file=ready_file,
                 stop_with_stdin=stop_with_stdin,
                 log_level=log_level.upper(),
