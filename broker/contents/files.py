@@ -8,7 +8,7 @@ from pathlib import Path as FilePath
 from typing import Any, Final
 
 from broker.contents.model import Contents, ContentsError, Path, Problem
-from broker.contents.parse import parse_contents
+from broker.contents.parse import MAX_DEPTH, parse_contents
 
 MAX_JSON_BYTES: Final = 64 << 20
 MAX_YAML_BYTES: Final = 8 << 20
@@ -81,9 +81,14 @@ def load_yaml(text: str) -> Any:
     import yaml
 
     try:
+        _check_depth(text, yaml)
         loader = _loader_class(yaml)(text)
         try:
-            return loader.get_single_data()
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _check_names(node, yaml)
+            return loader.construct_document(node)
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
@@ -99,10 +104,52 @@ def load_yaml(text: str) -> Any:
         raise ContentsError([Problem((), f"no YAML: {error}")]) from None
 
 
-def _loader_class(yaml: Any) -> Any:
-    """SafeLoader with the core schema of YAML 1.2, no name twice in a mapping, and merges within bounds."""
+def _check_depth(text: str, yaml: Any) -> None:
+    """Before anything recursive reads it: libyaml's composer ends the process where the stack does."""
+    depth = 0
+    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise _refused(yaml, f"nested more than {MAX_DEPTH} deep", event)
+        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            depth -= 1
 
-    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+
+def _check_names(root: Any, yaml: Any) -> None:
+    """Names are text and stand once in a mapping. Raises yaml's ConstructorError."""
+    waiting, seen = [root], {id(root)}
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.MappingNode):
+            names: set[str] = set()
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise _refused(yaml, "a name must be text", key)
+                if key.value in names:
+                    raise _refused(yaml, f"the name {key.value[:_SNIPPET]!r} stands twice in one mapping", key)
+                names.add(key.value)
+            children = [value for _, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            children = node.value
+        else:
+            continue
+        for child in children:
+            if not isinstance(child, yaml.ScalarNode) and id(child) not in seen:
+                seen.add(id(child))
+                waiting.append(child)
+
+
+def _refused(yaml: Any, problem: str, node: Any) -> Exception:
+    error: Exception = yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+    return error
+
+
+def _loader_class(yaml: Any) -> Any:
+    """SafeLoader with the core schema of YAML 1.2, and merges within bounds; libyaml's where it is built in."""
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(base):  # type: ignore[valid-type, misc]
         # What stands without quotes and without a tag.
         yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
 
@@ -110,25 +157,10 @@ def _loader_class(yaml: Any) -> Any:
             merges = [value for key, value in node.value if key.tag == "tag:yaml.org,2002:merge"]
             for value in merges:
                 if isinstance(value, yaml.SequenceNode) and len(value.value) > _MAX_MERGES:
-                    raise refused(f"more than {_MAX_MERGES} mappings are merged", node)
+                    raise _refused(yaml, f"more than {_MAX_MERGES} mappings are merged", node)
             super().flatten_mapping(node)
             if merges and len(node.value) > _MAX_MERGED_NAMES:
-                raise refused(f"more than {_MAX_MERGED_NAMES} names are merged", node)
-
-        def compose_mapping_node(self, anchor: Any) -> Any:
-            node = super().compose_mapping_node(anchor)
-            seen: set[str] = set()
-            for key, _ in node.value:
-                if not isinstance(key, yaml.ScalarNode):
-                    raise refused("a name must be text", key)
-                if key.value in seen:
-                    raise refused(f"the name {key.value[:_SNIPPET]!r} stands twice in one mapping", key)
-                seen.add(key.value)
-            return node
-
-    def refused(problem: str, node: Any) -> Exception:
-        error: Exception = yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-        return error
+                raise _refused(yaml, f"more than {_MAX_MERGED_NAMES} names are merged", node)
 
     core = (
         ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -150,6 +182,7 @@ def _places(text: str) -> Any:
     import yaml
 
     try:
+        _check_depth(text, yaml)
         return yaml.compose(text, Loader=_loader_class(yaml))
     except (yaml.YAMLError, RecursionError, ValueError):
         return None
