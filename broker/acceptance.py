@@ -118,11 +118,19 @@ def check_level(image: ClusterImage, supported: tuple[int, int]) -> None:
         )
 
 
-def check_image(image: ClusterImage, node_id: int, directory_ids: Collection[bytes], *, all_there: bool) -> None:
+def check_image(
+    image: ClusterImage,
+    node_id: int,
+    directory_ids: Collection[bytes],
+    *,
+    all_there: bool,
+    node_ids: Collection[int] = (),
+) -> None:
     """The cluster is this node, and each of its replicas lies in a directory that is there.
 
-    directory_ids: of the directories at hand. all_there: False when one of log.dirs has failed (what lies there is
-    offline then, as in Kafka). Raises DirectoryRefusedError.
+    node_ids: the nodes simulated beside it, which share its directories. directory_ids: of the directories at hand.
+    all_there: False when one of log.dirs has failed (what lies there is offline then, as in Kafka). Raises
+    DirectoryRefusedError.
     """
     if image.controllers and node_id not in image.controllers:
         _check_voters(image.controllers, node_id)
@@ -131,7 +139,7 @@ def check_image(image: ClusterImage, node_id: int, directory_ids: Collection[byt
             f"node {node_id} is a controller only: the brokers of its cluster are {_listed(image.brokers)}. Only the "
             "directory of a node that is broker and controller can be taken over."
         )
-    others = [broker_id for broker_id in image.brokers if broker_id != node_id]
+    others = [broker_id for broker_id in image.brokers if broker_id != node_id and broker_id not in node_ids]
     if others:
         raise DirectoryRefusedError(
             f"the cluster has more brokers than this one: {_listed(others)}. Move their partitions to broker {node_id} "

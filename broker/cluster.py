@@ -1,13 +1,14 @@
-"""One node of one cluster: its storage, controller, coordinators and services, put together, started and stopped.
+"""One cluster: its storage, controller and nodes, put together, started and stopped.
 
-Several live in one process, each with its own clock and directories; nothing is shared but the reactor.
+Here is what is one per cluster; what is one per node is in broker.nodes.node. Several clusters live in one process,
+each with its own clock and directories; nothing is shared but the reactor.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from random import Random
@@ -25,7 +26,6 @@ from broker.addresses import AddressBook, Endpoint
 from broker.cleaner.cleaner import Cleaner
 from broker.cleaner.wiring import make_cleaner
 from broker.clock import Clock
-from broker.config.admin import ConfigAdmin
 from broker.config.broker_config import BrokerConfig
 from broker.config.rules import Rules
 from broker.controller.bootstrap import feature_records
@@ -39,11 +39,8 @@ from broker.controller.ports import RESOURCE_TOPIC
 from broker.controller.settings import ControllerSettings
 from broker.coordinator.coordinator import GroupCoordinator
 from broker.coordinator.transactions import TransactionCoordinator
-from broker.coordinator_log import OFFSETS_TOPIC, TRANSACTION_TOPIC, ImageInternalTopic, ImageTopics
 from broker.deferred import Deferred, start
 from broker.dispatch import Dispatcher, Hooks
-from broker.fetch.sessions import FetchSessions
-from broker.log_dirs import LogDirs
 from broker.maintenance import Maintenance
 from broker.metadata_log import (
     METADATA_TOPIC_ID,
@@ -52,24 +49,20 @@ from broker.metadata_log import (
     read_bootstrap,
     write_bootstrap,
 )
+from broker.nodes.node import Node
+from broker.nodes.router import Router
+from broker.nodes.spec import NodeSpec
 from broker.partitions import Partitions
-from broker.producer_ids import ProducerIds
-from broker.routes import routes, table
 from broker.services import Services
 from broker.settings import (
     controller_settings,
-    group_config,
     log_config,
     metadata_log_config,
     snapshot_settings,
-    transaction_config,
 )
 from broker.snapshot_generator import SnapshotGenerator
 from broker.start_error import StartError
-from broker.telemetry import Telemetry
-from broker.transaction_markers import TransactionMarkers
-from broker.transaction_verification import TransactionVerifier
-from broker.versions import SUPPORTED_FEATURES, TRANSACTION_VERSION, Versions
+from broker.versions import SUPPORTED_FEATURES
 from kwire import uuids
 from kwire.errors import ApiError, KwireError
 from log.config import LogConfig
@@ -100,31 +93,34 @@ class Cluster:
         run_in_thread: RunInThread,
         storage: Storage | None = None,
         hooks: Hooks | None = None,
+        nodes: Sequence[NodeSpec] = (),
     ) -> None:
+        """nodes: the first one's id and rack go before the settings'; none: one node, as the settings say."""
+        self.specs = tuple(nodes) or (NodeSpec(config.node_id, config.get_text("broker.rack")),)
+        first = self.specs[0]
+        if (first.node_id, first.rack) != (config.node_id, config.get_text("broker.rack")):
+            config = config.for_node(first.node_id, first.rack)
         self.config = config
-        self._hooks = hooks
+        self.hooks = hooks
         self.clock = clock
         self.node_id = config.node_id
         self.addresses = AddressBook()
-        self._random = random
-        self._run_in_thread = run_in_thread
+        self.random = random
+        self.run_in_thread = run_in_thread
         self._storage: Storage = storage if storage is not None else RealStorage()
-        self._incarnation_id = self._new_uuid()
+        self._incarnation_id = self.new_uuid()
+        self.nodes: dict[int, Node] = {}
+        self.router: Router | None = None
         self.manager = LogManager(
             self._storage,
             [os.path.abspath(directory) for directory in config.log_dirs],
             self._log_config,
-            unique=self._unique,
-            random_uuid=self._new_uuid,
+            unique=self.unique,
+            random_uuid=self.new_uuid,
             jitter=random.randrange,
             producer_expiration_ms=lambda: config.get_int("producer.id.expiration.ms"),
         )
-        self.dispatcher: Dispatcher
         self.controller: Controller
-        self.partitions: Partitions
-        self.groups: GroupCoordinator
-        self.transactions: TransactionCoordinator
-        self.services: Services
         self._metadata: MetadataLogFile
         self._snapshots: SnapshotGenerator
         self._maintenance: Maintenance
@@ -141,15 +137,43 @@ class Cluster:
             from broker.interception import Interception
 
             self._interception = Interception(self.clock)
-            self._interception.attach(self.dispatcher, self.partitions.forget_shapes)
+            for node in self.nodes.values():
+                self._interception.attach(node.dispatcher, node.partitions.forget_shapes)
         return self._interception
 
-    def _unique(self) -> str:
-        return f"{self._random.getrandbits(128):032x}"
+    # -- short forms: of the first node
 
-    def _new_uuid(self) -> bytes:
+    @property
+    def node(self) -> Node:
+        """The first one: the only one of most clusters."""
+        return self.nodes[self.node_id]
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        return self.node.dispatcher
+
+    @property
+    def partitions(self) -> Partitions:
+        return self.node.partitions
+
+    @property
+    def groups(self) -> GroupCoordinator:
+        return self.node.groups
+
+    @property
+    def transactions(self) -> TransactionCoordinator:
+        return self.node.transactions
+
+    @property
+    def services(self) -> Services:
+        return self.node.services
+
+    def unique(self) -> str:
+        return f"{self.random.getrandbits(128):032x}"
+
+    def new_uuid(self) -> bytes:
         while True:
-            candidate = self._random.randbytes(16)
+            candidate = self.random.randbytes(16)
             # Version 4, as Java's randomUUID makes them.
             drawn = bytearray(candidate)
             drawn[6] = drawn[6] & 0x0F | 0x40
@@ -196,7 +220,7 @@ class Cluster:
         cluster_id = manager.identify(
             cluster_id=config.get_text("kwire.cluster.id"),
             node_id=self.node_id,
-            new_cluster_id=lambda: uuids.to_string(self._new_uuid()),
+            new_cluster_id=lambda: uuids.to_string(self.new_uuid()),
             date=datetime.fromtimestamp(clock.now_ms() / 1000, UTC).strftime("%a %b %d %H:%M:%S UTC %Y"),
         )
         previous = manager.previous_broker_epoch()
@@ -218,14 +242,14 @@ class Cluster:
         """Read snapshot and log, refuse what is not one whole combined node; returns the directory they are in."""
         manager, clock = self.manager, self.clock
         log = manager.get_or_create(CLUSTER_METADATA_TOPIC, 0, topic_id=METADATA_TOPIC_ID, now_ms=clock.now_ms())
-        self._metadata = MetadataLogFile(log, self._storage, self.node_id, self._run_in_thread)
+        self._metadata = MetadataLogFile(log, self._storage, self.node_id, self.run_in_thread)
         self.controller = Controller(
             settings,
             self._metadata,
             Rules(self.config),
             now_ms=clock.now_ms,
-            new_uuid=self._new_uuid,
-            below=self._random.randrange,
+            new_uuid=self.new_uuid,
+            below=self.random.randrange,
         )
         levels = settings.supported_features[METADATA_VERSION]
         try:
@@ -246,71 +270,31 @@ class Cluster:
             self.node_id,
             {each for each in ids.values() if each is not None},
             all_there=len(ids) == len(manager.directories),
+            node_ids=[spec.node_id for spec in self.specs],
         )
         return directory
 
     def _build(self) -> None:
         config, clock, controller = self.config, self.clock, self.controller
-        self.partitions = Partitions(
-            self.node_id,
-            controller.image,
-            clock,
-            self._open_log,
-            self._run_in_thread,
-            config.get_int("fetch.max.bytes"),
-        )
-        self.groups = GroupCoordinator(
-            ImageInternalTopic(OFFSETS_TOPIC, controller, self.partitions, self.manager),
-            ImageTopics(controller),
-            clock,
-            group_config(config),
-            lambda: str(_as_uuid(self._new_uuid())),
-        )
-        producer_ids = ProducerIds(self._allocate_producer_ids)
-        markers = TransactionMarkers(self.partitions, self.groups, clock)
-        self.transactions = TransactionCoordinator(
-            ImageInternalTopic(TRANSACTION_TOPIC, controller, self.partitions, self.manager),
-            ImageTopics(controller),
-            markers,
-            producer_ids,
-            clock,
-            transaction_config(config),
-            lambda: controller.image.features.get(TRANSACTION_VERSION, 0),
-        )
-        versions = Versions(controller)
-        self.services = Services(
-            clock=clock,
-            controller=controller,
-            partitions=self.partitions,
-            log_dirs=LogDirs(
-                self.node_id, controller, self.manager, self.partitions, clock, self._run_in_thread, self._unique
-            ),
-            fetch_sessions=FetchSessions(
-                config.get_int("max.incremental.fetch.session.cache.slots"),
-                clock.monotonic_ms,
-                lambda: self._random.randrange(1, 2**31),
-            ),
-            producer_ids=producer_ids,
-            groups=self.groups,
-            transactions=self.transactions,
-            configs=ConfigAdmin(config, controller),
-            telemetry=Telemetry(config, controller, clock, self._new_uuid),
-            addresses=self.addresses,
-            versions=versions,
-            unstable_versions=config.get_bool("unstable.api.versions.enable"),
-            verifier=TransactionVerifier(self.transactions, clock, config),
-            markers=markers,
-        )
-        lines = routes(self.services)
-        versions.set_routes(lines)
-        self.dispatcher = Dispatcher(table(lines), self._hooks)
-        self._maintenance = Maintenance(config, clock, self.manager, self.partitions, self._run_in_thread)
+        if len(self.specs) > 1:
+            self.router = Router(self.nodes, controller.image)
+        for spec in self.specs:
+            first = spec is self.specs[0]
+            self.nodes[spec.node_id] = Node(
+                self,
+                config if first else config.for_node(spec.node_id, spec.rack),
+                spec.rack,
+                self._incarnation_id if first else self.new_uuid(),
+            )
+        partitions = self.partitions if self.router is None else self.router
+        self._maintenance = Maintenance(config, clock, self.manager, partitions, self.run_in_thread)
         self.cleaner = make_cleaner(
-            config, clock, self.manager, self.partitions, self._log_config, self._run_in_thread, self._maintenance.later
+            config, clock, self.manager, partitions, self._log_config, self.run_in_thread, self._maintenance.later
         )
-        self.services.log_dirs.cleaner = self.cleaner
+        for node in self.nodes.values():
+            node.services.log_dirs.cleaner = self.cleaner
         self._snapshots = SnapshotGenerator(
-            self._metadata, controller, clock, self._storage, self._run_in_thread, snapshot_settings(config)
+            self._metadata, controller, clock, self._storage, self.run_in_thread, snapshot_settings(config)
         )
         controller.on_change(self._changed)
         config.on_change(self._defaults_changed)
@@ -340,19 +324,32 @@ class Cluster:
             if number % 1000 == 0 or number == len(waiting):
                 logger.info("recovered %d of %d logs after an unclean stop", number, len(waiting))
 
-    def register(self, endpoints: Sequence[Endpoint]) -> None:
-        """Tell the controller where this node is, and make all it wrote so far durable."""
+    def register(self, endpoints: Sequence[Endpoint] | Mapping[int, Sequence[Endpoint]]) -> None:
+        """Tell the controller where the nodes are, and make all it wrote so far durable.
+
+        endpoints: by node id, or those of the only node.
+        """
+        by_node = endpoints if isinstance(endpoints, Mapping) else {self.node_id: endpoints}
+        before = self.controller.image.brokers.get(self.node_id)
+        clean = before is not None and before.epoch == self._previous_epoch
+        for node in self.nodes.values():
+            known = self.controller.image.brokers.get(node.node_id)
+            self.register_node(node, by_node.get(node.node_id, ()), known.epoch if clean and known is not None else -1)
+        self._metadata.flush()
+
+    def register_node(self, node: Node, endpoints: Sequence[Endpoint], previous_epoch: int) -> None:
+        """The node joins the cluster. previous_epoch: its broker epoch when it last stopped cleanly, or -1."""
         for endpoint in endpoints:
-            self.addresses.add(self.node_id, endpoint)
+            self.addresses.add(node.node_id, endpoint)
         directories = [
             directory.properties.directory_id
             for directory in self.manager.online_directories
             if directory.properties is not None and directory.properties.directory_id is not None
         ]
-        self._broker_epoch = self.controller.register_broker(
+        epoch = self.controller.register_broker(
             Registration(
-                broker_id=self.node_id,
-                incarnation_id=self._incarnation_id,
+                broker_id=node.node_id,
+                incarnation_id=node.incarnation_id,
                 endpoints=tuple(
                     RegisteredEndpoint(
                         endpoint.listener,
@@ -364,11 +361,12 @@ class Cluster:
                 ),
                 features=SUPPORTED_FEATURES,
                 directories=tuple(directories),
-                rack=self.config.get_text("broker.rack"),
-                previous_epoch=self._previous_epoch,
+                rack=node.rack,
+                previous_epoch=previous_epoch,
             )
         )
-        self._metadata.flush()
+        if node is self.node:
+            self._broker_epoch = epoch
 
     def start(self) -> None:
         """Begin what runs by itself: coordinators load, timers are set."""
@@ -376,8 +374,8 @@ class Cluster:
         self._maintenance.start()
         self.cleaner.start()
         self._snapshots.start()
-        self.groups.start()
-        self.transactions.start()
+        for node in self.nodes.values():
+            node.start_coordinators()
 
     # -- stopping
 
@@ -386,15 +384,15 @@ class Cluster:
         self._maintenance.stop()
         self.cleaner.stop()
         self._snapshots.stop()
-        self.transactions.close()
-        self.groups.close()
-        self.partitions.answer_parked()
+        for node in self.nodes.values():
+            node.stop_coordinators()
 
     def close(self, progress: Callable[[int, int], None] = lambda _done, _total: None) -> bool:
         """Write the last metadata records, sync everything, leave the clean markers. True when all went well."""
         if self._ready:
             try:
-                self.controller.shut_down_broker(self.node_id)
+                for node_id in reversed(self.nodes):
+                    self.controller.shut_down_broker(node_id)
             except ApiError as error:
                 logger.error("cannot note the stop in the metadata log: %s", error)
         failures = self.manager.close(self.clock.now_ms(), broker_epoch=self._broker_epoch, progress=progress)
@@ -409,7 +407,7 @@ class Cluster:
             return metadata_log_config(self.config)
         return log_config(self.config.topic_config(self.controller.image.configs(RESOURCE_TOPIC, topic)))
 
-    def _open_log(self, topic: TopicImage, index: int) -> PartitionLog:
+    def open_log(self, topic: TopicImage, index: int) -> PartitionLog:
         opened = self.manager.opened(topic.name, index)
         if opened is not None and opened.offline:
             return self.manager.reopen(topic.name, index, now_ms=self.clock.now_ms())
@@ -434,17 +432,11 @@ class Cluster:
         if described.directory_of(self.node_id) != directory_id:
             start(self.controller.assign_directory(topic, index, directory_id)).add_callback(_log_failure)
 
-    def _allocate_producer_ids(self) -> Deferred[tuple[int, int]]:
-        async def allocate() -> tuple[int, int]:
-            block = await self.controller.allocate_producer_ids(self.node_id)
-            return block.start, len(block)
-
-        return start(allocate())
-
     def _changed(self, change: ImageChange) -> None:
         """The image changed: partitions, logs and coordinators follow."""
+        for node in self.nodes.values():
+            node.image_changed(change)
         for topic in change.deleted_topics:
-            self.partitions.topic_deleted(topic)
             self.cleaner.abort((topic.name, index) for index in range(len(topic.partitions)))
             try:
                 self._maintenance.later(
@@ -452,22 +444,10 @@ class Cluster:
                 )
             except ApiError as error:
                 logger.error("cannot delete the logs of %s: %s", topic.name, error)
-        for topic, indexes in change.partitions.values():
-            for index in indexes:
-                if not self.partitions.leader_changed(topic, index):
-                    continue
-                if topic.name == OFFSETS_TOPIC:
-                    self.groups.partition_changed(index)
-                elif topic.name == TRANSACTION_TOPIC:
-                    self.transactions.partition_changed(index)
         for resource in change.configs:
             if resource.type == RESOURCE_TOPIC and self.controller.image.topic_by_name(resource.name) is not None:
                 self.manager.config_changed(resource.name)
                 self.cleaner.config_changed([resource.name])
-        if change.deleted_topics:
-            if any(topic.name == TRANSACTION_TOPIC for topic in change.deleted_topics):
-                self.transactions.topic_deleted()
-            self.groups.topics_deleted((topic.name, topic.topic_id) for topic in change.deleted_topics)
 
     def _defaults_changed(self, _config: BrokerConfig) -> None:
         """A broker-wide default changed: topics without a value of their own follow."""
@@ -475,12 +455,6 @@ class Cluster:
         for topic in topics:
             self.manager.config_changed(topic)
         self.cleaner.config_changed(topics)
-
-
-def _as_uuid(raw: bytes) -> object:
-    from uuid import UUID
-
-    return UUID(bytes=raw)
 
 
 def _log_failure(done: Deferred[None]) -> None:

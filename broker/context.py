@@ -20,6 +20,7 @@ class ConnectionContext:
     mute_for(ms): stop reading the connection for a while, once the request at hand is answered.
     abandon: set by a handler whose request waits, and taken back with its answer: called when the connection closes
     meanwhile, so that nothing goes on waiting for a client that is gone.
+    served_by: the node's dispatcher, by which its connections are known.
     """
 
     listener: str
@@ -33,6 +34,7 @@ class ConnectionContext:
     client_software_version: str = ""
     mute_for: Callable[[float], None] = mute_nothing
     abandon: Callable[[], None] | None = None
+    served_by: object = None
 
 
 @define(slots=True)

@@ -157,6 +157,7 @@ class Listener:
             principal="User:ANONYMOUS",
             node_id=self.node_id,
             secure=self._tls is not None,
+            served_by=self._dispatcher,
         )
         transport: Transport = PlainTransport(sock) if self._tls is None else TlsTransport(sock, self._tls)
         connection = Connection(self._host, self._dispatcher, transport, context)

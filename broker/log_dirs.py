@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from broker.cleaner.cleaner import Cleaner
     from broker.clock import Clock
     from broker.controller.controller import Controller
-    from broker.partitions import Partitions
+    from broker.partitions import FindsPartitions
     from log.log_directory import LogDirectory
     from log.log_manager import LogManager
 
@@ -50,7 +50,7 @@ class LogDirs:
         node_id: int,
         controller: Controller,
         manager: LogManager,
-        partitions: Partitions,
+        partitions: FindsPartitions,
         clock: Clock,
         run_in_thread: Callable[[Callable[[], None]], Deferred[None]],
         unique: Callable[[], str],

@@ -16,7 +16,7 @@ from log.retention_rounds import closed_with_old_segments, delete_old_segments
 if TYPE_CHECKING:
     from broker.clock import Clock, Timer
     from broker.config.broker_config import BrokerConfig
-    from broker.partitions import Partitions
+    from broker.partitions import FindsPartitions
     from log.log_manager import LogManager
     from log.results import DeferredDelete
     from log.storage import Storage
@@ -27,7 +27,7 @@ logger = logging.getLogger("kwire.maintenance")
 _FLUSH_CHECK_MS: Final = 1_000
 _LONGEST_MS: Final = 2**31
 # Where a cluster's clock is pushed on, what is only about a crash is written once on the way.
-_TURNS_AN_ADVANCE: Final = 64
+_TURNS_AN_ADVANCE: Final = 32
 _ONCE: Final = 1
 
 
@@ -47,7 +47,7 @@ class Maintenance:
         config: BrokerConfig,
         clock: Clock,
         manager: LogManager,
-        partitions: Partitions,
+        partitions: FindsPartitions,
         run_in_thread: Callable[[Callable[[], None]], Deferred[None]],
     ) -> None:
         self._config = config

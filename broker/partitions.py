@@ -32,6 +32,12 @@ class OpenLog(Protocol):
     def __call__(self, topic: TopicImage, index: int) -> PartitionLog: ...
 
 
+class FindsPartitions(Protocol):
+    """Where a partition is found by name: at one node, or at whichever node leads it."""
+
+    def get(self, topic: str, index: int, /) -> Partition | None: ...
+
+
 class Parked(Protocol):
     """A request that waits at partitions."""
 

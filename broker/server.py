@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Callable, Sequence
 from random import Random, SystemRandom
@@ -10,17 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from broker.addresses import Endpoint
 from broker.clock import Clock, SystemClock
 from broker.cluster import Cluster
 from broker.config.broker_config import BrokerConfig
 from broker.config.listeners import Address
 from broker.dispatch import Hooks
-from broker.listener import ConnectionHost, Listener
+from broker.listener import ConnectionHost
 from broker.memory import BytePool
+from broker.nodes.listeners import NodeListeners, listeners_for
+from broker.nodes.spec import NodeSpec
 from broker.reactor import Reactor, loop_time_ms
-from broker.start_error import StartError
-from broker.tls import server_context
 from log.storage import Storage
 
 if TYPE_CHECKING:
@@ -48,7 +46,7 @@ class Server:
             connections_max_idle_ms=limits.get_int("connections.max.idle.ms"),
         )
         limits.on_change(self._limits_changed)
-        self._listeners: dict[Cluster, list[Listener]] = {}
+        self._clusters: dict[Cluster, None] = {}
         self._stopped = False
 
     def _limits_changed(self, limits: BrokerConfig) -> None:
@@ -63,8 +61,12 @@ class Server:
         random: Random | None = None,
         storage: Storage | None = None,
         hooks: Hooks | None = None,
+        nodes: Sequence[NodeSpec] = (),
     ) -> Cluster:
-        """Open a cluster and begin to serve it. Raises StartError; nothing is left behind then."""
+        """Open a cluster and begin to serve it. Raises StartError; nothing is left behind then.
+
+        nodes: none: one, as the settings say.
+        """
         clock = clock if clock is not None else SystemClock()
         cluster = Cluster(
             config,
@@ -73,69 +75,67 @@ class Server:
             self.reactor.run_in_thread,
             storage,
             hooks,
+            nodes,
         )
-        listeners: list[Listener] = []
         cluster.open()
         try:
-            for wanted in config.listeners:
-                tls = server_context(config, wanted.name) if wanted.secure else None
-                try:
-                    listeners.append(
-                        Listener(
-                            self.host,
-                            cluster.dispatcher,
-                            name=wanted.name,
-                            node_id=cluster.node_id,
-                            bind_host=wanted.host,
-                            bind_port=wanted.port,
-                            tls=tls,
-                        )
-                    )
-                except OSError as error:
-                    raise StartError(
-                        f"cannot listen on {wanted.host or '*'}:{wanted.port} ({wanted.name}): {error.strerror}. "
-                        + (
-                            "Another program may hold the port; choose another with --port, or 0 for any free one."
-                            if error.errno == errno.EADDRINUSE
-                            else "Choose an address of this machine with --host (0.0.0.0: all) and a port with --port."
-                        )
-                    ) from None
+            for spec in cluster.specs:
+                node = cluster.nodes[spec.node_id]
+                node.listeners = NodeListeners(
+                    self.host,
+                    node.dispatcher,
+                    node.config,
+                    node.node_id,
+                    listeners_for(node.config, spec, first=node is cluster.node),
+                )
+                node.listeners.open()
             cluster.register(
-                [
-                    Endpoint(
-                        listener.name,
-                        wanted.protocol,
-                        listener.host,
-                        listener.port,
-                        None if wanted.advertised is None else (wanted.advertised.host, wanted.advertised.port),
-                    )
-                    for listener, wanted in zip(listeners, config.listeners, strict=True)
-                ]
+                {
+                    node.node_id: node.listeners.endpoints()
+                    for node in cluster.nodes.values()
+                    if node.listeners is not None
+                }
             )
         except BaseException:
-            for listener in listeners:
-                listener.close()
+            _close_listeners(cluster, cut=True)
             cluster.close()
             raise
         self.reactor.add_clock(clock)
         cluster.start()
-        for listener in listeners:
-            listener.start()
-        self._listeners[cluster] = listeners
+        for node in cluster.nodes.values():
+            if node.listeners is not None:
+                node.listeners.start()
+        self._clusters[cluster] = None
         return cluster
 
+    def remove(self, cluster: Cluster) -> bool:
+        """Stop serving one cluster and let go of all of it: listeners, connections, clock, logs (synced and closed).
+
+        True when all went well.
+        """
+        del self._clusters[cluster]
+        cluster.stop()
+        self.reactor.flush_now()
+        _close_listeners(cluster, cut=True)
+        fine = cluster.close()
+        self._let_go(cluster)
+        return fine
+
     def addresses(self, cluster: Cluster) -> list[Address]:
-        """Where a cluster's listeners are."""
-        return [Address(listener.name, listener.host, listener.port) for listener in self._listeners[cluster]]
+        """Where a cluster's listeners are, those of the first node first."""
+        return [
+            Address(endpoint.listener, endpoint.bound_host, endpoint.bound_port)
+            for node in cluster.nodes.values()
+            for endpoint in node.addresses
+        ]
 
     def stop_serving(self) -> None:
         """Answer what waits, close listeners and connections. May be called again."""
         if self._stopped:
             return
         self._stopped = True
-        for cluster, listeners in self._listeners.items():
-            for listener in listeners:
-                listener.close()
+        for cluster in self._clusters:
+            _close_listeners(cluster, cut=False)
             cluster.stop()
         self.reactor.flush_now()
         self.host.close()
@@ -143,20 +143,28 @@ class Server:
     def close(self) -> bool:
         """Sync and close every cluster; True when all went well. To be called when the reactor has stopped."""
         fine = True
-        for cluster in self._listeners:
+        for cluster in self._clusters:
             fine = cluster.close(_Progress()) and fine
-            if cluster.clock.timers.on_earlier is not None:
-                self.reactor.remove_clock(cluster.clock)
-        self._listeners.clear()
+            self._let_go(cluster)
+        self._clusters.clear()
         return fine
 
     def abandon(self) -> None:
         """Let go of everything as a killed process would: nothing synced, no marker."""
-        for cluster in self._listeners:
+        for cluster in self._clusters:
             cluster.manager.unlock()
-            if cluster.clock.timers.on_earlier is not None:
-                self.reactor.remove_clock(cluster.clock)
-        self._listeners.clear()
+            self._let_go(cluster)
+        self._clusters.clear()
+
+    def _let_go(self, cluster: Cluster) -> None:
+        if cluster.clock.timers.on_earlier is not None:
+            self.reactor.remove_clock(cluster.clock)
+
+
+def _close_listeners(cluster: Cluster, *, cut: bool) -> None:
+    for node in cluster.nodes.values():
+        if node.listeners is not None:
+            node.listeners.close(cut=cut)
 
 
 class _Progress:

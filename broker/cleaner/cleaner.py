@@ -34,7 +34,7 @@ from log.retention_rounds import retention_of_compacted
 if TYPE_CHECKING:
     from broker.clock import Clock
     from broker.config.broker_config import BrokerConfig
-    from broker.partitions import Partitions
+    from broker.partitions import FindsPartitions
     from log.checkpoints import TopicPartition
     from log.config import LogConfig
     from log.log_manager import LogManager
@@ -73,7 +73,7 @@ class Cleaner:
         config: BrokerConfig,
         clock: Clock,
         manager: LogManager,
-        partitions: Partitions,
+        partitions: FindsPartitions,
         config_for: Callable[[str], LogConfig],
         run_in_thread: Callable[[Callable[[], Any]], Deferred[Any]],
         later: Callable[[Iterable[Any]], None],

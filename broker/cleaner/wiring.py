@@ -14,7 +14,7 @@ from log.storage import RealStorage
 if TYPE_CHECKING:
     from broker.clock import Clock
     from broker.config.broker_config import BrokerConfig
-    from broker.partitions import Partitions
+    from broker.partitions import FindsPartitions
     from log.config import LogConfig
     from log.log_manager import LogManager
 
@@ -23,7 +23,7 @@ def make_cleaner(
     config: BrokerConfig,
     clock: Clock,
     manager: LogManager,
-    partitions: Partitions,
+    partitions: FindsPartitions,
     config_for: Callable[[str], LogConfig],
     run_in_thread: Callable[[Callable[[], Any]], Deferred[Any]],
     later: Callable[[Iterable[Any]], None],

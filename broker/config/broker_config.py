@@ -59,6 +59,15 @@ class BrokerConfig:
             if definition is not None:
                 definition.parse(text)
 
+    def for_node(self, node_id: int, rack: str | None) -> BrokerConfig:
+        """The same settings for another node of the cluster; what is changed while running it follows by itself."""
+        settings = {name: text for name, text in self.static.items() if name != "broker.id"}
+        settings["node.id"] = str(node_id)
+        settings.pop("broker.rack", None)
+        if rack is not None:
+            settings["broker.rack"] = rack
+        return BrokerConfig(settings)
+
     def definition(self, name: str) -> ConfigDefinition | None:
         """What is known of the setting `name`, also as `listener.name.NAME.KEY`; None when nobody knows it."""
         found = self.definitions.get(name)

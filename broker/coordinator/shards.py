@@ -41,9 +41,11 @@ class Shards(Generic[StateT]):
         self._closed = False
 
     def start(self) -> None:
-        """Begin to load every partition that holds data."""
+        """Begin to load every partition that holds data and is led here."""
+        self._closed = False
+        self._by_partition.clear()
         for partition in range(self._topic.partition_count() or 0):
-            if self._topic.has_data(partition):
+            if self._topic.has_data(partition) and self._topic.log(partition) is not None:
                 self._open(partition)
 
     def close(self) -> None:
@@ -107,12 +109,13 @@ class Shards(Generic[StateT]):
     def partition_changed(self, partition: int) -> None:
         """This node's leadership of a partition changed, or the partition is gone.
 
-        What waits is refused. If this node still leads it, it is loaded anew at once: what runs in it runs on.
+        What waits is refused. If this node leads it (still, or now), it is loaded at once: what runs in it runs on.
         """
         shard = self._by_partition.pop(partition, None)
-        if shard is None:
+        if shard is not None:
+            shard.close()
+        elif not self._topic.has_data(partition):
             return
-        shard.close()
         if not self._closed and self._topic.log(partition) is not None:
             self._open(partition)
 

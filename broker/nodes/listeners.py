@@ -1,0 +1,128 @@
+"""The listening sockets of one node: opened, closed with their connections, opened again on the same ports."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from broker.addresses import Endpoint
+from broker.config.listeners import Listener as WantedListener
+from broker.listener import ConnectionHost, Listener
+from broker.start_error import StartError
+from broker.tls import server_context
+
+if TYPE_CHECKING:
+    from broker.config.broker_config import BrokerConfig
+    from broker.dispatch import Dispatcher
+    from broker.nodes.spec import NodeSpec
+
+
+class NodeListeners:
+    """See the module. Closed until `open`."""
+
+    def __init__(
+        self,
+        host: ConnectionHost,
+        dispatcher: Dispatcher,
+        config: BrokerConfig,
+        node_id: int,
+        wanted: Sequence[WantedListener],
+    ) -> None:
+        self._host = host
+        self._dispatcher = dispatcher
+        self._config = config
+        self._node_id = node_id
+        self._wanted = list(wanted)
+        self.open_ones: list[Listener] = []
+        self._ports: list[int] = []
+
+    def open(self) -> None:
+        """Bind all, accept nothing yet. Raises StartError; none is open then.
+
+        A port that was any free one stays what it was the first time.
+        """
+        opened: list[Listener] = []
+        try:
+            for index, wanted in enumerate(self._wanted):
+                opened.append(self._bind(index, wanted))
+        except BaseException:
+            for listener in opened:
+                listener.close()
+            raise
+        self.open_ones = opened
+        self._ports = [listener.port for listener in opened]
+
+    def start(self) -> None:
+        """Begin to accept."""
+        for listener in self.open_ones:
+            listener.start()
+
+    def close(self, *, cut: bool) -> None:
+        """Accept no more. cut: close the connections too, without answers to what waits."""
+        for listener in self.open_ones:
+            listener.close()
+        self.open_ones = []
+        if cut:
+            for connection in list(self._host.connections):
+                if connection.context.served_by is self._dispatcher:
+                    connection.close()
+
+    def endpoints(self) -> list[Endpoint]:
+        """Of the listeners that are open."""
+        return [
+            Endpoint(
+                listener.name,
+                wanted.protocol,
+                listener.host,
+                listener.port,
+                None if wanted.advertised is None else (wanted.advertised.host, wanted.advertised.port),
+            )
+            for listener, wanted in zip(self.open_ones, self._wanted, strict=True)
+        ]
+
+    def _bind(self, index: int, wanted: WantedListener) -> Listener:
+        tls = server_context(self._config, wanted.name) if wanted.secure else None
+        port = self._ports[index] if self._ports else wanted.port
+        try:
+            return Listener(
+                self._host,
+                self._dispatcher,
+                name=wanted.name,
+                node_id=self._node_id,
+                bind_host=wanted.host,
+                bind_port=port,
+                tls=tls,
+            )
+        except OSError as error:
+            raise StartError(
+                f"cannot listen on {wanted.host or '*'}:{port} ({wanted.name}): {error.strerror}. "
+                + (
+                    "Another program may hold the port; choose another with --port, or 0 for any free one."
+                    if error.errno == errno.EADDRINUSE
+                    else "Choose an address of this machine with --host (0.0.0.0: all) and a port with --port."
+                )
+            ) from None
+
+
+def listeners_for(config: BrokerConfig, spec: NodeSpec, *, first: bool) -> list[WantedListener]:
+    """What a node listens on: the settings' listeners, moved to where the node is wanted.
+
+    Only the first node may take the settings' ports and be advertised as they say.
+    """
+    found = []
+    for index, wanted in enumerate(config.listeners):
+        port = wanted.port if first else 0
+        if index == 0 and spec.port is not None:
+            port = spec.port
+        found.append(
+            evolve(
+                wanted,
+                host=wanted.host if spec.host is None else spec.host,
+                port=port,
+                advertised=wanted.advertised if first else None,
+            )
+        )
+    return found
