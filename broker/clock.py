@@ -10,7 +10,7 @@ import heapq
 import time
 from collections.abc import Callable
 from itertools import count
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Timer:
@@ -105,7 +105,7 @@ class Clock(Protocol):
     def call_later(self, delay_ms: float, fn: Callable[[], None]) -> Timer:
         """Call `fn` once, `delay_ms` from now (0: at the next turn)."""
 
-    def call_again(self, delay_ms: float, fn: Callable[[], None], *, most: int = 64) -> Timer:
+    def call_again(self, delay_ms: float, fn: Callable[[], None], *, most: int = 32) -> Timer:
         """The next turn of what looks round again and again, or tries again: the same as `call_later`.
 
         Only where the clock is pushed a long way on at one go do turns fall out: what would come round more often than
@@ -135,7 +135,7 @@ class SystemClock:
     def call_later(self, delay_ms: float, fn: Callable[[], None]) -> Timer:
         return self.timers.add(time.monotonic() * 1000.0 + delay_ms, fn)
 
-    def call_again(self, delay_ms: float, fn: Callable[[], None], *, most: int = 64) -> Timer:
+    def call_again(self, delay_ms: float, fn: Callable[[], None], *, most: int = 32) -> Timer:
         return self.timers.add(time.monotonic() * 1000.0 + delay_ms, fn)
 
     def wait_ms(self) -> float | None:
@@ -168,7 +168,7 @@ class ManualClock:
     def call_later(self, delay_ms: float, fn: Callable[[], None]) -> Timer:
         return self.timers.add(self._monotonic_ms + delay_ms, fn)
 
-    def call_again(self, delay_ms: float, fn: Callable[[], None], *, most: int = 64) -> Timer:
+    def call_again(self, delay_ms: float, fn: Callable[[], None], *, most: int = 32) -> Timer:
         return self.timers.add(self._monotonic_ms + delay_ms, fn)
 
     def wait_ms(self) -> float | None:
@@ -197,5 +197,10 @@ def real_monotonic_ms() -> float:
 
 
 def real_now_ms() -> int:
-    """The machine's wall clock, for what runs on it until told otherwise."""
+    """The machine's wall clock, beside a cluster's own."""
     return time.time_ns() // 1_000_000
+
+
+# For a clock that is the machine's until told otherwise: no call more than SystemClock's.
+real_time_ns: Final = time.time_ns
+real_monotonic_s: Final = time.monotonic

@@ -165,7 +165,7 @@ endpoints = [
         answer=ClockView,
         summary="Move a cluster's clock on, by a time or to a time; never back",
         description="Answered when all that came due on the way is done, each at its own time. A frozen clock stays"
-        " frozen. What only looks round from time to time comes round 64 times on a long way at the utmost. "
+        " frozen. What only looks round from time to time comes round 32 times on a long way at the utmost. "
         + _WHAT_OBEYS,
         tag="clock",
     ),

@@ -99,7 +99,7 @@ class SimulatedClock:
     def call_later(self, delay_ms: float, fn: Callable[[], None]) -> Timer:
         return self.timers.add(self._simulation.now_ms + delay_ms, fn)
 
-    def call_again(self, delay_ms: float, fn: Callable[[], None], *, most: int = 64) -> Timer:
+    def call_again(self, delay_ms: float, fn: Callable[[], None], *, most: int = 32) -> Timer:
         return self.timers.add(self._simulation.now_ms + delay_ms, fn)
 
     def wait_ms(self) -> float | None:
