@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from broker.clock import Clock, SystemClock
+from broker.clock import Clock
 from broker.cluster import Cluster
 from broker.config.broker_config import BrokerConfig
 from broker.config.listeners import Address
 from broker.dispatch import Hooks
+from broker.driven_clock import DrivenClock
 from broker.listener import ConnectionHost
 from broker.memory import BytePool
 from broker.nodes.listeners import NodeListeners, listeners_for
@@ -67,7 +68,7 @@ class Server:
 
         nodes: none: one, as the settings say.
         """
-        clock = clock if clock is not None else SystemClock()
+        clock = clock if clock is not None else DrivenClock()
         cluster = Cluster(
             config,
             clock,
