@@ -9,12 +9,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import psutil
 import pytest
 
 from kwire.testing import Broker, BrokerStartError
+from tests.kwire_testing.processes import LIMIT_S, Watched
 
-LIMIT_S = 20
 ROOT = Path(__file__).parents[2]
 
 START = "from kwire.testing import Broker; broker = Broker.start(); print(broker.pid, flush=True)"
@@ -30,8 +29,8 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
-def start_owner(script: str) -> tuple[subprocess.Popen[str], psutil.Process]:
-    """A process that starts a broker and then waits; and that broker."""
+def start_owner(script: str) -> tuple[subprocess.Popen[str], Watched]:
+    """A process that starts a broker and prints process ids; it, and the first of these."""
     owner = subprocess.Popen(
         [sys.executable, "-c", script],
         cwd=ROOT,
@@ -41,7 +40,7 @@ def start_owner(script: str) -> tuple[subprocess.Popen[str], psutil.Process]:
         text=True,
     )
     assert owner.stdout is not None
-    return owner, psutil.Process(int(owner.stdout.readline()))
+    return owner, Watched(int(owner.stdout.readline()))
 
 
 def close(owner: subprocess.Popen[str]) -> None:
@@ -55,11 +54,11 @@ def test_a_broker_starts_answers_and_is_gone_with_its_data(scratch: Path) -> Non
     with Broker.start() as broker:
         assert broker.http.request("GET", "/v1")["kafka"] == "4.3.1"
         assert broker.pid is not None
-        process = psutil.Process(broker.pid)
+        process = Watched(broker.pid)
         (left,) = scratch.iterdir()
         assert left.name.startswith(f"kwire-{broker.pid}-")
         assert "started" in broker.log_text()
-    assert not process.is_running()
+    assert process.ended()
     assert list(scratch.iterdir()) == []
     broker.close()
 
@@ -68,30 +67,37 @@ def test_when_its_owner_is_killed_the_broker_ends_and_its_data_is_gone(scratch: 
     owner, broker = start_owner(f"{START}; import sys; sys.stdin.read()")
     owner.send_signal(signal.SIGKILL)
     owner.wait(LIMIT_S)
-    broker.wait(LIMIT_S)
+    assert broker.ended()
     assert list(scratch.iterdir()) == []
     close(owner)
 
 
 def test_a_child_that_the_owner_forked_does_not_keep_the_broker(scratch: Path) -> None:
     # The child has the pipe's writing end too.
-    owner, broker = start_owner(
-        f"{START}\nimport os, sys\nif os.fork() == 0: sys.stdin.read(); os._exit(0)\nsys.stdin.read()"
+    owner, child = start_owner(
+        "import os, sys\n"
+        "from kwire.testing import Broker\n"
+        "broker = Broker.start()\n"
+        "child = os.fork()\n"
+        "if child == 0: sys.stdin.read(); os._exit(0)\n"
+        "print(child, broker.pid, sep='\\n', flush=True)\n"
+        "sys.stdin.read()"
     )
-    (child,) = (each for each in psutil.Process(owner.pid).children() if each.pid != broker.pid)
+    assert owner.stdout is not None
+    broker = Watched(int(owner.stdout.readline()))
     owner.send_signal(signal.SIGKILL)
     owner.wait(LIMIT_S)
-    broker.wait(LIMIT_S)
-    assert child.is_running()
+    assert broker.ended()
+    assert not child.ended(0)
     assert list(scratch.iterdir()) == []
     close(owner)
-    child.wait(LIMIT_S)
+    assert child.ended()
 
 
 def test_an_owner_that_just_ends_stops_the_broker(scratch: Path) -> None:
     owner, broker = start_owner(START)
     assert owner.wait(LIMIT_S) == 0
-    broker.wait(LIMIT_S)
+    assert broker.ended()
     assert list(scratch.iterdir()) == []
     close(owner)
 
