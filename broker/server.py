@@ -47,7 +47,8 @@ class Server:
             connections_max_idle_ms=limits.get_int("connections.max.idle.ms"),
         )
         limits.on_change(self._limits_changed)
-        self._clusters: dict[Cluster, None] = {}
+        self._clusters: dict[Cluster, bool] = {}
+        """With whether its data lasts beyond the process."""
         self._stopped = False
 
     def _limits_changed(self, limits: BrokerConfig) -> None:
@@ -63,10 +64,11 @@ class Server:
         storage: Storage | None = None,
         hooks: Hooks | None = None,
         nodes: Sequence[NodeSpec] = (),
+        lasting: bool = True,
     ) -> Cluster:
         """Open a cluster and begin to serve it. Raises StartError; nothing is left behind then.
 
-        nodes: none: one, as the settings say.
+        nodes: none: one, as the settings say. lasting: its data is more than this process's: a stop syncs it.
         """
         clock = clock if clock is not None else DrivenClock()
         cluster = Cluster(
@@ -106,21 +108,29 @@ class Server:
         for node in cluster.nodes.values():
             if node.listeners is not None:
                 node.listeners.start()
-        self._clusters[cluster] = None
+        self._clusters[cluster] = lasting
         return cluster
 
     def remove(self, cluster: Cluster) -> bool:
         """Stop serving one cluster and let go of all of it: listeners, connections, clock, logs (synced and closed).
 
-        True when all went well.
+        One that does not last is left as it is. True when all went well.
         """
-        del self._clusters[cluster]
+        lasting = self._clusters.pop(cluster)
         cluster.stop()
         self.reactor.flush_now()
         _close_listeners(cluster, cut=True)
-        fine = cluster.close()
+        fine = self._close_logs(cluster, lasting)
         self._let_go(cluster)
         return fine
+
+    def _close_logs(
+        self, cluster: Cluster, lasting: bool, progress: Callable[[int, int], None] = lambda _done, _total: None
+    ) -> bool:
+        if lasting:
+            return cluster.close(progress)
+        cluster.manager.unlock()
+        return True
 
     def addresses(self, cluster: Cluster) -> list[Address]:
         """Where a cluster's listeners are, those of the first node first."""
@@ -144,8 +154,8 @@ class Server:
     def close(self) -> bool:
         """Sync and close every cluster; True when all went well. To be called when the reactor has stopped."""
         fine = True
-        for cluster in self._clusters:
-            fine = cluster.close(_Progress()) and fine
+        for cluster, lasting in self._clusters.items():
+            fine = self._close_logs(cluster, lasting, _Progress()) and fine
             self._let_go(cluster)
         self._clusters.clear()
         return fine
