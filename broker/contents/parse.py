@@ -40,7 +40,7 @@ from broker.contents.model import (
     TopicContents,
 )
 from broker.contents.records import read_record
-from broker.controller.names import CLUSTER_METADATA_TOPIC, is_internal, name_problem
+from broker.controller.names import CLUSTER_METADATA_TOPIC, collision_key, is_internal, name_problem
 
 MAX_TOPICS: Final = 10_000
 MAX_PARTITIONS: Final = 10_000
@@ -94,6 +94,7 @@ def _topics(check: Checker, value: Any, path: Path) -> list[TopicContents]:
         check.note(path, f"{len(declared)} topics are more than {MAX_TOPICS}")
         return []
     topics: dict[str, TopicContents] = {}
+    collisions: dict[str, str] = {}
     records = 0
     for name, each, place in declared:
         if name in topics:
@@ -101,6 +102,9 @@ def _topics(check: Checker, value: Any, path: Path) -> list[TopicContents]:
             continue
         topic = each if isinstance(each, TopicContents) else _topic(check, name, each, place)
         check_name(check, name, place)
+        other = collisions.setdefault(collision_key(name), name)
+        if other != name:
+            check.note(place, f"topic {name!r} collides with {other!r}: '.' and '_' are the same in names of metrics")
         topics[name] = topic
         records += len(topic.records)
         if records > MAX_RECORDS:
