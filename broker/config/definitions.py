@@ -157,10 +157,13 @@ def dynamic_only_definitions() -> Mapping[str, ConfigDefinition]:
 @cache
 def own_definitions() -> Mapping[str, ConfigDefinition]:
     """Settings of kwire's that Kafka does not have; described only when set."""
-    return {
-        name: ConfigDefinition([name, "string", "(null)", "non-empty string", "low", "yes", "read-only", ""])
-        for name in ("kwire.cluster.id",)
+    found = {
+        name: ConfigDefinition([name, "string", "(null)", valid, "low", "yes", "read-only", ""])
+        for name, valid in (("kwire.cluster.id", "non-empty string"), ("kwire.as.version", "a release of Kafka"))
     }
+    # How many clusters one process hosts, its own among them.
+    most = "kwire.virtual.clusters.max"
+    return found | {most: ConfigDefinition([most, "int", "2000", "[1,...]", "low", "yes", "read-only", ""])}
 
 
 @cache

@@ -154,6 +154,21 @@ class MemoryStorage:
         """Everything as it is now, for another storage; a kill at this instant would leave the same."""
         return self._root.twin()
 
+    def used_bytes(self) -> int:
+        """What the files hold; zeros that were never written do not count."""
+        return sum(
+            len(node.content.data) if isinstance(node.content, MemoryContent) else node.content.size
+            for _, node in walk(self._root)
+            if isinstance(node, Inode)
+        )
+
+    def discard(self) -> None:
+        """Nobody needs it any more: its bytes and descriptors go now, not when the last open file does."""
+        for _, node in walk(self._root):
+            if isinstance(node, Inode):
+                node.content = MemoryContent(self.spill_bytes)
+        self._root.entries.clear()
+
     def check(self, operation: str, path: str) -> None:
         error = self.fail(operation, path) if self.fail is not None else None
         if error is not None:

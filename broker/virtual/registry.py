@@ -1,0 +1,301 @@
+"""The clusters of a process: made, forked, put back, deleted. Synchronous, on the loop's thread.
+
+clusters = VirtualClusters(server, cluster, config)
+orders = clusters.create(ClusterSpec(nodes=3))
+copy = clusters.fork("t-3f2a", snapshot="seeded")
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from random import Random, SystemRandom
+from typing import TYPE_CHECKING, Final
+
+from attrs import evolve
+
+from broker.clock import Clock
+from broker.cluster import Cluster
+from broker.config.broker_config import BASE_SETTINGS, BrokerConfig
+from broker.config.values import InvalidConfigError
+from broker.deferred import start
+from broker.driven_clock import DrivenClock
+from broker.nodes.spec import NodeSpec, node_specs
+from broker.start_error import StartError
+from broker.virtual.cluster import VirtualCluster
+from broker.virtual.errors import (
+    ClusterExistsError,
+    DefaultClusterError,
+    InvalidSpecError,
+    SnapshotExistsError,
+    TooManyError,
+    UnknownClusterError,
+    UnknownSnapshotError,
+)
+from broker.virtual.snapshot import ClockState, Snapshot, close_cleanly
+from broker.virtual.spec import ClusterSpec, check, check_name, free_name, settings_of
+from broker.virtual.storage import Directory, MemoryStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from broker.server import Server
+
+logger = logging.getLogger("kwire.virtual")
+
+DEFAULT: Final = "default"
+MOST_CLUSTERS: Final = "kwire.virtual.clusters.max"
+MOST_SNAPSHOTS: Final = 1000
+
+
+class VirtualClusters:
+    """See the module. cluster: the process's own, or None. config: what the process was started with."""
+
+    def __init__(
+        self, server: Server, cluster: Cluster | None, config: BrokerConfig, *, spill_directory: str | None = None
+    ) -> None:
+        self.server = server
+        self.spill_directory = spill_directory or tempfile.gettempdir()
+        self.most_clusters = config.get_int(MOST_CLUSTERS)
+        self._inherited = {
+            name: text
+            for name, text in config.static.items()
+            if BASE_SETTINGS.get(name) != text and name != "broker.id"
+        }
+        self._random = SystemRandom()
+        self._clusters: dict[str, VirtualCluster] = {}
+        if cluster is not None:
+            self._clusters[DEFAULT] = VirtualCluster(DEFAULT, cluster)
+
+    # -- what there is
+
+    def get(self, name: str) -> VirtualCluster:
+        """Raises UnknownClusterError."""
+        found = self._clusters.get(name)
+        if found is None:
+            raise UnknownClusterError(name, list(self._clusters))
+        return found
+
+    def all(self) -> list[VirtualCluster]:
+        """In the order they were made, the process's own first."""
+        return list(self._clusters.values())
+
+    def __len__(self) -> int:
+        return len(self._clusters)
+
+    # -- clusters
+
+    def create(self, spec: ClusterSpec | None = None) -> VirtualCluster:
+        """A new cluster that serves; `ready` is done when what it declares is there. Raises VirtualError."""
+        spec = spec if spec is not None else ClusterSpec()
+        check(spec)
+        name = self._name(spec)
+        clock = DrivenClock(spec.now_ms)
+        virtual = self._open(name, spec, node_specs(spec.nodes, list(spec.racks)), clock, None)
+        if spec.contents:
+            from broker.contents.apply import apply
+
+            virtual.ready = start(apply(virtual.cluster, spec.contents))
+        return virtual
+
+    def delete(self, name: str) -> None:
+        """Close its connections and listeners, stop its timers, free all of it. Raises VirtualError."""
+        virtual = self._own(name, "deleted")
+        del self._clusters[name]
+        self.server.remove(virtual.cluster)
+        assert virtual.storage is not None
+        virtual.storage.discard()
+        virtual.deleted()
+
+    def fork(
+        self, name: str, *, snapshot: str | None = None, as_name: str | None = None, seed: int | None = None
+    ) -> VirtualCluster:
+        """A new cluster with the data of another, or of one of its snapshots. Raises VirtualError.
+
+        The same: records, offsets, groups, transactions, configs, topic ids and the cluster id. New: listeners, what
+        is random, and who is connected. Its clock goes on from where the other's was.
+        """
+        of = self._own(name, "forked")
+        taken = self._taken(of) if snapshot is None else self.snapshot(name, snapshot)
+        return self.open_snapshot(taken, as_name=as_name, seed=seed)
+
+    def open_snapshot(self, taken: Snapshot, *, as_name: str | None = None, seed: int | None = None) -> VirtualCluster:
+        """The same for a snapshot that was read from a directory."""
+        spec = evolve(taken.spec, name=as_name, contents=None)
+        if as_name is not None:
+            check_name(as_name, "a cluster")
+        cluster_name = self._name(spec)
+        self._settle(taken)
+        taken.forks += 1
+        if seed is None and taken.spec.seed is not None:
+            seed = Random(f"{taken.spec.seed}:{taken.name}:{taken.forks}").getrandbits(63)
+        nodes = [NodeSpec(node.node_id, node.rack) for node in taken.nodes]
+        return self._open(
+            cluster_name, evolve(spec, seed=seed), nodes, _clock(taken.clock), taken.root.twin(), taken.cluster
+        )
+
+    def restore(self, name: str, snapshot: str) -> VirtualCluster:
+        """Put a cluster back to one of its snapshots. Raises VirtualError.
+
+        Its listeners and ports stay; connections are closed, as by a restart. Its clock does not go back.
+        """
+        virtual = self._own(name, "restored")
+        taken = self.snapshot(name, snapshot)
+        self._settle(taken)
+        before, nodes = self._taken(virtual), _with_ports(virtual.cluster)
+        self._settle(before)
+        state = _clock_state(virtual.clock)
+        assert virtual.spec is not None
+        assert virtual.storage is not None
+        old = virtual.storage
+        self.server.remove(virtual.cluster)
+        try:
+            cluster, storage = self._serve(taken.spec, nodes, _clock(state), taken.root.twin())
+        except StartError:
+            cluster, storage = self._serve(virtual.spec, nodes, _clock(state), before.root.twin())
+            virtual.storage = storage
+            virtual.replaced(cluster)
+            old.discard()
+            raise
+        virtual.storage = storage
+        virtual.replaced(cluster)
+        old.discard()
+        return virtual
+
+    # -- snapshots
+
+    def take_snapshot(self, name: str, as_name: str | None = None) -> Snapshot:
+        """Keep what the cluster is now. Raises VirtualError."""
+        virtual = self._own(name, "kept in a snapshot")
+        if as_name is None:
+            as_name = free_name(self._random, "s", virtual.snapshots)
+        check_name(as_name, "a snapshot")
+        if as_name in virtual.snapshots:
+            raise SnapshotExistsError(name, as_name)
+        if sum(len(each.snapshots) for each in self._clusters.values()) >= MOST_SNAPSHOTS:
+            raise TooManyError(f"there are {MOST_SNAPSHOTS} snapshots already, which is the limit; delete some first")
+        taken = virtual.snapshots[as_name] = self._taken(virtual, as_name)
+        return taken
+
+    def snapshot(self, name: str, snapshot: str) -> Snapshot:
+        """Raises VirtualError."""
+        virtual = self._own(name, "kept in a snapshot")
+        found = virtual.snapshots.get(snapshot)
+        if found is None:
+            raise UnknownSnapshotError(name, snapshot, list(virtual.snapshots))
+        return found
+
+    def delete_snapshot(self, name: str, snapshot: str) -> None:
+        """Clusters forked from it stay. Raises VirtualError."""
+        self.snapshot(name, snapshot)
+        del self.get(name).snapshots[snapshot]
+
+    def taken(self, name: str, snapshot: str | None) -> Snapshot:
+        """A snapshot, or, without a name, what the cluster is now; recovered and clean. For exports."""
+        found = self.snapshot(name, snapshot) if snapshot is not None else self._taken(self._own(name, "exported"))
+        self._settle(found)
+        return found
+
+    # -- inside
+
+    def _own(self, name: str, what: str) -> VirtualCluster:
+        virtual = self.get(name)
+        if virtual.is_default:
+            raise DefaultClusterError(what)
+        return virtual
+
+    def _name(self, spec: ClusterSpec) -> str:
+        if len(self._clusters) >= self.most_clusters:
+            raise TooManyError(
+                f"there are {len(self._clusters)} clusters already, and {MOST_CLUSTERS}={self.most_clusters}: delete"
+                " some, or start kwire serve with a higher limit"
+            )
+        if spec.name is None:
+            return free_name(self._random, "t", self._clusters)
+        if spec.name in self._clusters:
+            raise ClusterExistsError(spec.name)
+        return spec.name
+
+    def _open(
+        self,
+        name: str,
+        spec: ClusterSpec,
+        nodes: Sequence[NodeSpec],
+        clock: Clock,
+        root: Directory | None,
+        forked_from: str | None = None,
+    ) -> VirtualCluster:
+        cluster, storage = self._serve(spec, nodes, clock, root)
+        virtual = VirtualCluster(name, cluster, evolve(spec, name=name), storage, forked_from=forked_from)
+        self._clusters[name] = virtual
+        return virtual
+
+    def _serve(
+        self, spec: ClusterSpec, nodes: Sequence[NodeSpec], clock: Clock, root: Directory | None
+    ) -> tuple[Cluster, MemoryStorage]:
+        storage = MemoryStorage(clock.now_ms, self.spill_directory, root)
+        config = self._config(spec)
+        random = Random(spec.seed) if spec.seed is not None else None
+        cluster = self.server.add(config, clock=clock, random=random, storage=storage, nodes=nodes, lasting=False)
+        return cluster, storage
+
+    def _config(self, spec: ClusterSpec) -> BrokerConfig:
+        try:
+            return BrokerConfig(settings_of(spec, self._inherited))
+        except InvalidConfigError as error:
+            raise InvalidSpecError(str(error)) from None
+
+    def _taken(self, virtual: VirtualCluster, name: str = "") -> Snapshot:
+        assert virtual.spec is not None
+        assert virtual.storage is not None
+        cluster = virtual.cluster
+        image = cluster.controller.image
+        return Snapshot(
+            name=name,
+            cluster=virtual.name,
+            spec=virtual.spec,
+            nodes=[NodeSpec(node.node_id, node.rack) for node in cluster.nodes.values()],
+            clock=_clock_state(virtual.clock),
+            taken_ms=virtual.clock.now_ms(),
+            cluster_id=image.cluster_id,
+            topics=sum(1 for _ in image.topics()),
+            root=virtual.storage.clone_tree(),
+        )
+
+    def _settle(self, taken: Snapshot) -> None:
+        """Recover it as after a kill, once, and leave it clean."""
+        if taken.clean:
+            return
+        storage = taken.storage(self.spill_directory)
+        cluster = Cluster(
+            self._config(taken.spec),
+            DrivenClock(taken.taken_ms, frozen=True),
+            Random(0),
+            self.server.reactor.run_in_thread,
+            storage,
+            None,
+            taken.nodes,
+        )
+        cluster.open()
+        close_cleanly(cluster)
+        taken.root = storage.clone_tree()
+        taken.clean = True
+
+
+def _clock_state(clock: Clock) -> ClockState:
+    if isinstance(clock, DrivenClock) and clock.driven:
+        return ClockState(clock.now_ms(), clock.frozen, clock.rate)
+    return ClockState()
+
+
+def _clock(state: ClockState) -> DrivenClock:
+    return DrivenClock(state.now_ms, frozen=state.frozen, rate=state.rate)
+
+
+def _with_ports(cluster: Cluster) -> list[NodeSpec]:
+    """The nodes, to be bound where they are."""
+    found = []
+    for node in cluster.nodes.values():
+        endpoint = node.addresses[0]
+        found.append(NodeSpec(node.node_id, node.rack, endpoint.bound_host, endpoint.bound_port))
+    return found
