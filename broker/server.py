@@ -13,6 +13,7 @@ from broker.clock import Clock
 from broker.cluster import Cluster
 from broker.config.broker_config import BrokerConfig
 from broker.config.listeners import Address
+from broker.deferred import Deferred
 from broker.dispatch import Hooks
 from broker.driven_clock import DrivenClock
 from broker.listener import ConnectionHost
@@ -197,11 +198,12 @@ async def serve(
     on_ready: Callable[[Sequence[Address], str | None], None],
     stop: trio.Event,
     http: HttpSettings | None = None,
+    prepare: Callable[[Cluster], Deferred[None]] | None = None,
 ) -> None:
     """Run one broker until `stop` is set.
 
     http: where the control plane listens; None: nowhere. `on_ready` gets the listeners' addresses and the control
-    plane's URL once requests are answered.
+    plane's URL once requests are answered and what `prepare` began is done; its failure stops the broker and is raised.
     """
     reactor = Reactor()
     server = Server(reactor, config)
@@ -223,6 +225,20 @@ async def serve(
             reactor.close()
             raise
 
+    failures: list[Exception] = []
+
+    def ready() -> None:
+        on_ready(server.addresses(cluster), None if door is None else door.url)
+
+    def prepared(done: Deferred[None]) -> None:
+        try:
+            done.result()
+        except Exception as error:
+            failures.append(error)
+            stop.set()
+        else:
+            ready()
+
     async def wait_for_stop() -> None:
         await stop.wait()
         if door is not None:
@@ -235,9 +251,11 @@ async def serve(
         nursery.start_soon(wait_for_stop)
         if door is not None:
             nursery.start_soon(door.run)
-        reactor.call_soon(lambda: on_ready(server.addresses(cluster), None if door is None else door.url))
+        reactor.call_soon(ready if prepare is None else lambda: prepare(cluster).add_callback(prepared))
         await reactor.run()
         nursery.cancel_scope.cancel()
     if server.close():
         logger.info("stopped, all logs are on the disk")
     reactor.close()
+    if failures:
+        raise failures[0]

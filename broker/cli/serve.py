@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -25,8 +25,11 @@ from broker.start_error import StartError
 if TYPE_CHECKING:
     import trio
 
+    from broker.cluster import Cluster
     from broker.config.broker_config import BrokerConfig
     from broker.config.listeners import Address
+    from broker.contents.model import Contents
+    from broker.deferred import Deferred
     from broker.http.door import HttpSettings
 
 log = logging.getLogger("kwire")
@@ -54,6 +57,8 @@ class ServeOptions:
     stop_with_stdin: bool = False
     http: str | None = None
     http_token: str | None = None
+    topics: Sequence[str] = ()
+    contents: Sequence[Path] = ()
 
 
 def flag_settings(options: ServeOptions, given: Mapping[str, str]) -> dict[str, str | None]:
@@ -110,13 +115,14 @@ def run(options: ServeOptions, environment: Mapping[str, str] = os.environ) -> i
         try:
             resolved = resolve_options(placed, environment)
             http = _http_settings(placed)
+            contents = _contents(placed, environment)
         except SettingsError as error:
             print(f"kwire: {error}", file=sys.stderr)
             return EXIT_BAD_SETTINGS
         for warning in resolved.warnings:
             log.warning(warning)
         try:
-            _run_until_stopped(resolved.config, placed, http)
+            _run_until_stopped(resolved.config, placed, http, contents)
         except BaseException as error:
             found = _reason(error)
             if found is None:
@@ -133,6 +139,23 @@ def _http_settings(options: ServeOptions) -> HttpSettings | None:
     from broker.cli.http_option import http_settings
 
     return http_settings(options.http, options.http_token)
+
+
+def _contents(options: ServeOptions, environment: Mapping[str, str]) -> Contents | None:
+    if not (options.topics or options.contents or environment.get("KAFKA_CREATE_TOPICS")):
+        return None
+    from broker.cli.contents_option import declared
+
+    return declared(options.topics, options.contents, environment)
+
+
+def _preparation(contents: Contents | None) -> Callable[[Cluster], Deferred[None]] | None:
+    if contents is None:
+        return None
+    from broker.cli.contents_option import make
+    from broker.deferred import start
+
+    return lambda cluster: start(make(cluster, contents))
 
 
 @contextmanager
@@ -163,7 +186,9 @@ def raise_open_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _run_until_stopped(config: BrokerConfig, options: ServeOptions, http: HttpSettings | None) -> None:
+def _run_until_stopped(
+    config: BrokerConfig, options: ServeOptions, http: HttpSettings | None, contents: Contents | None
+) -> None:
     import trio
 
     from broker.server import serve
@@ -188,7 +213,7 @@ def _run_until_stopped(config: BrokerConfig, options: ServeOptions, http: HttpSe
         if options.stop_with_stdin:
             _stop_with_owner(stop, token, options)
         with _stop_on_signals(stop, token, options):
-            await serve(config, on_ready=on_ready, stop=stop, http=http)
+            await serve(config, on_ready=on_ready, stop=stop, http=http, prepare=_preparation(contents))
         if options.ready_file is not None:
             options.ready_file.unlink(missing_ok=True)
 

@@ -43,6 +43,20 @@ def _pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
     help="One of Kafka's broker settings; may be given many times.",
 )
 @click.option(
+    "--topic",
+    "topics",
+    multiple=True,
+    metavar="NAME[:PARTITIONS[:REPLICATION]][:KEY=VALUE,...]",
+    help="A topic to begin with, for example orders:6:cleanup.policy=compact; may be given many times.",
+)
+@click.option(
+    "--contents",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A YAML or JSON file with topics, configs, records and offsets to begin with (docs/COMMAND.md).",
+)
+@click.option(
     "--http",
     is_flag=False,
     flag_value="",
@@ -79,6 +93,8 @@ def serve(
     ephemeral: bool,
     properties: Path | None,
     settings: dict[str, str],
+    topics: tuple[str, ...],
+    contents: tuple[Path, ...],
     http: str | None,
     http_token: str | None,
     ready_file: Path | None,
@@ -90,6 +106,9 @@ def serve(
     Settings come from the --config file, then from environment variables (KAFKA_NUM_PARTITIONS=6 sets num.partitions,
     as in the official Kafka images), then from --set, --port, --host and --data-dir; the later one wins. Every broker
     setting of Kafka 4.3 is known; a mistyped key is warned of with the nearest one there is.
+
+    What --topic, --contents and KAFKA_CREATE_TOPICS (name:partitions:replication, ...) declare is there before the
+    broker says it is ready; topics that exist already are kept as they are.
 
     SIGTERM or Ctrl-C stops it cleanly: parked requests are answered, data is synced to disk, and the next start needs
     no recovery. A second one leaves at once.
@@ -109,6 +128,8 @@ def serve(
                 ephemeral=ephemeral,
                 properties=properties,
                 settings=settings,
+                topics=topics,
+                contents=contents,
                 http=http,
                 http_token=http_token,
                 ready_file=ready_file,

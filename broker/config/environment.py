@@ -32,6 +32,8 @@ _NOT_SETTINGS: Final = frozenset(
 _OF_SCRIPTS: Final = frozenset(
     {
         "KAFKA_CLUSTER_ID",
+        "KAFKA_CREATE_TOPICS",
+        "KAFKA_CREATE_TOPICS_SEPARATOR",
         "KAFKA_DEBUG",
         "KAFKA_HOME",
         "KAFKA_JMX_PORT",
