@@ -43,6 +43,8 @@ def validator(valid: str, kind: ConfigType) -> Validator | None:
         return None
     if valid == "non-empty string":
         return _non_empty
+    if valid == "a release of Kafka":
+        return _release
     if valid == "non-empty list":
         # Printed for the two lists of controller addresses, whose default is the empty list all the same.
         return None
@@ -145,6 +147,15 @@ def not_empty(name: str, value: ConfigValue, valid: str) -> None:
 def _non_empty(name: str, value: ConfigValue) -> None:
     if value == "":
         raise InvalidConfigError(name, value, "String must be non-empty")
+
+
+def _release(name: str, value: ConfigValue) -> None:
+    from broker.personality.releases import RELEASES, UnknownReleaseError, release_line
+
+    try:
+        release_line(str(value))
+    except UnknownReleaseError:
+        raise InvalidConfigError(name, value, "must be one of: " + ", ".join(RELEASES)) from None
 
 
 def _throttled_replicas(name: str, value: ConfigValue) -> None:

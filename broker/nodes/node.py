@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from broker.config.broker_config import BrokerConfig
     from broker.controller.image import ImageChange
     from broker.nodes.listeners import NodeListeners
+    from broker.personality.personality import Personality
 
 NodeState = Literal["running", "stopped", "isolated"]
 RUNNING: Final = "running"
@@ -81,7 +82,8 @@ class Node:
             transaction_config(config),
             lambda: controller.image.features.get(TRANSACTION_VERSION, 0),
         )
-        versions = Versions(controller)
+        personality = _personality(config)
+        versions = Versions(controller) if personality is None else personality.versions(controller)
         self.services = Services(
             clock=clock,
             controller=controller,
@@ -114,6 +116,8 @@ class Node:
             markers=self.markers,
         )
         lines = routes(self.services)
+        if personality is not None:
+            lines = personality.narrowed(lines, self.services)
         versions.set_routes(lines)
         self.dispatcher = Dispatcher(table(lines), cluster.hooks)
 
@@ -159,3 +163,13 @@ class Node:
             return block.start, len(block)
 
         return start(allocate())
+
+
+def _personality(config: BrokerConfig) -> Personality | None:
+    """The older Kafka this one shall be like; nothing of it is loaded for the current one."""
+    release = config.get_text("kwire.as.version")
+    if release is None:
+        return None
+    from broker.personality.personality import Personality
+
+    return Personality.of(release)

@@ -1,0 +1,76 @@
+"""Fetch v0 to v3: batches become message sets, magic 0 below v2, magic 1 from there.
+
+(Kafka 3.9: KafkaApis.handleFetchRequest, maybeConvertFetchedData)
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from broker.personality.down_conversion import Budget, down_converted
+from broker.personality.later import then
+from kwire.error_codes import ErrorCode
+from kwire.errors import ApiError, KwireError
+from kwire.messages.fetch import FetchRequest, FetchResponse, PartitionData
+from log.storage import FileRange
+
+if TYPE_CHECKING:
+    from broker.context import RequestContext
+    from broker.dispatch import Handler
+    from broker.personality.personality import Personality
+    from broker.services import Services
+
+logger = logging.getLogger("kwire.personality")
+
+_MAGIC_1_FROM: Final = 2
+_WHOLE_BATCHES_FROM: Final = 3
+
+# (topic, partition) -> (offset asked for, most bytes)
+Wanted = dict[tuple[str, int], tuple[int, int]]
+
+
+def around(call: Handler, services: Services, personality: Personality) -> Handler:
+    def fetch(request: FetchRequest, ctx: RequestContext) -> Any:
+        version = ctx.api_version
+        turn = ctx.correlation_id
+        wanted: Wanted = {
+            (topic.topic, partition.partition): (partition.fetch_offset, partition.partition_max_bytes)
+            for topic in request.topics
+            for partition in topic.partitions
+        }
+        return then(call(request, ctx), lambda response: convert(response, version, wanted, turn))
+
+    return fetch
+
+
+def convert(response: FetchResponse, version: int, wanted: Wanted, turn: int) -> FetchResponse:
+    """The response with its records in the format of `version`. Which partition is first to be converted goes by
+    `turn`, so that no one starves where a request's work is bounded."""
+    magic = 1 if version >= _MAGIC_1_FROM else 0
+    budget = Budget()
+    answers = [(topic.topic, partition) for topic in response.responses for partition in topic.partitions]
+    first = turn % len(answers) if answers else 0
+    for topic, partition in answers[first:] + answers[:first]:
+        records = partition.records
+        if not isinstance(records, FileRange):
+            continue
+        offset, most_bytes = wanted[(topic, partition.partition_index)]
+        if version < _WHOLE_BATCHES_FROM and most_bytes < records.size:
+            # No batch is given for the sake of progress: one that is larger than asked for is not whole.
+            partition.records = b""
+            continue
+        try:
+            partition.records = down_converted(records.read(), magic, offset, budget)
+        except ApiError as error:
+            _fail(partition, error.code)
+        except (KwireError, ValueError, OSError):
+            logger.exception("cannot convert %s-%d at offset %d", topic, partition.partition_index, offset)
+            _fail(partition, ErrorCode.UNKNOWN_SERVER_ERROR)
+    return response
+
+
+def _fail(partition: PartitionData, code: ErrorCode) -> None:
+    partition.error_code = code
+    partition.high_watermark = -1
+    partition.records = b""
