@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from broker.config.values import InvalidConfigError
+from broker.contents.model import ContentsError
 from broker.http.endpoint import ControlError
 from broker.start_error import StartError
+from broker.virtual.errors import VirtualError
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
+from log.append_errors import RecordsRejectedError
 
 _NOT_FOUND: Final = frozenset(
     {
@@ -33,9 +36,16 @@ def explain(error: Exception) -> ControlError | None:
     if isinstance(error, ApiError):
         if error.code is ErrorCode.UNKNOWN_SERVER_ERROR:
             return None
+        if isinstance(error, RecordsRejectedError) and error.record_errors:
+            at = "; ".join(f"record {index} of its batch: {message}" for index, message in error.record_errors)
+            return ControlError(400, error.code.name.lower(), f"{error.message or _words(error.code)} ({at})")
         return ControlError(_status(error.code), error.code.name.lower(), error.message or _words(error.code))
     if isinstance(error, InvalidConfigError):
         return ControlError(400, "invalid_config", str(error))
+    if isinstance(error, VirtualError):
+        return ControlError(error.status, error.code, str(error), allowed=error.allowed)
+    if isinstance(error, ContentsError):
+        return ControlError(400, "invalid_contents", str(error))
     if isinstance(error, StartError):
         return ControlError(400, "cannot_start", str(error))
     return None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any
-
-from attrs import frozen
+from typing import TYPE_CHECKING
 
 from broker.http.door import HttpDoor, HttpSettings
 from broker.start_error import StartError
@@ -23,8 +21,9 @@ def open_door(settings: HttpSettings, server: Server, cluster: Cluster, config: 
     def application(door: HttpDoor) -> Application:
         from broker.control.plane import ControlPlane
         from broker.control.table import application as made
+        from broker.virtual.registry import VirtualClusters
 
-        return made(ControlPlane(server, _clusters(server, cluster), config), door)
+        return made(ControlPlane(server, VirtualClusters(server, cluster, config), config), door)
 
     try:
         return HttpDoor(settings, application, server.host.call_later)
@@ -35,30 +34,3 @@ def open_door(settings: HttpSettings, server: Server, cluster: Cluster, config: 
         raise StartError(
             f"cannot listen for HTTP on {settings.host or '*'}:{settings.port}: {error.strerror}; {advice}"
         ) from None
-
-
-@frozen
-class _Only:
-    name: str
-    cluster: Cluster
-
-    @property
-    def clock(self) -> Any:
-        return self.cluster.clock
-
-
-def _clusters(server: Server, cluster: Cluster) -> Any:
-    from broker.http.endpoint import ControlError
-
-    default = _Only("default", cluster)
-
-    class Only:
-        def get(self, name: str) -> _Only:
-            if name != "default":
-                raise ControlError(404, "unknown_cluster", f"there is no cluster {name!r}", allowed=["default"])
-            return default
-
-        def all(self) -> list[_Only]:
-            return [default]
-
-    return Only()

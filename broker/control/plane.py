@@ -11,7 +11,8 @@ from broker.http.endpoint import Call
 if TYPE_CHECKING:
     from broker.config.broker_config import BrokerConfig
     from broker.server import Server
-    from broker.virtual.registry import VirtualCluster, VirtualClusters
+    from broker.virtual.cluster import VirtualCluster
+    from broker.virtual.registry import VirtualClusters
 
 
 @define(eq=False)
