@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from broker.controller import bootstrap
-from broker.controller.decisions import brokers, configs, features, partitions, topics
+from broker.controller.decisions import brokers, configs, features, isr, leaders, one_node, partitions, topics
 from broker.controller.decisions.brokers import Registration
 from broker.controller.decisions.configs import AlterOp
-from broker.controller.decisions.decision import Decision
+from broker.controller.decisions.decision import MAX_RECORDS_PER_OPERATION, Decision
 from broker.controller.decisions.features import METADATA_VERSION, FeatureUpdate
+from broker.controller.decisions.isr import IsrChange
 from broker.controller.decisions.partitions import OngoingReassignment, PartitionResult, Reassignment
 from broker.controller.decisions.topics import CreatedTopic, MorePartitions, NewTopic, TopicDefaults, TopicTools
-from broker.controller.image import ClusterImage, ImageChange
+from broker.controller.image import ClusterImage, ImageChange, TopicImage
 from broker.controller.placement import Below
 from broker.controller.ports import ConfigResource, ConfigRules, MetadataLog, UuidSource
 from broker.controller.record_levels import LATEST_LEVEL, at_level
@@ -65,7 +66,9 @@ class Controller:
         self._replayer = Replayer(self.image)
         self._listeners: list[Callable[[ImageChange], None]] = []
         self._tools = TopicTools(
-            TopicDefaults(settings.num_partitions, settings.replication_factor, settings.node_id),
+            TopicDefaults(
+                settings.num_partitions, settings.replication_factor, settings.node_id, settings.lenient_factor
+            ),
             rules,
             new_uuid,
             below,
@@ -121,6 +124,12 @@ class Controller:
     def unfence_broker(self, broker_id: int) -> None:
         """The broker is back, with its log intact."""
         self._carry_out(brokers.unfence(self.image, broker_id))
+
+    def become_one_node(self, node_id: int, directory_id: bytes) -> None:
+        """Make the metadata that of a cluster of this node alone, before its directory is given away."""
+        records = one_node.to_one_node(self.image, node_id, directory_id).records
+        for first in range(0, len(records), MAX_RECORDS_PER_OPERATION):
+            self._write(records[first : first + MAX_RECORDS_PER_OPERATION])
 
     def on_change(self, fn: Callable[[ImageChange], None]) -> None:
         """Call `fn` after each change of the image from now on."""
@@ -186,7 +195,8 @@ class Controller:
         if internal is None:
             return NewTopic(name)
         configs: list[tuple[str, str | None]] = list(internal.configs.items())
-        return NewTopic(name, internal.num_partitions, internal.replication_factor, configs=configs)
+        factor = min(internal.replication_factor, max(len(self.image.brokers), 1))
+        return NewTopic(name, internal.num_partitions, factor, configs=configs)
 
     # Configs
 
@@ -214,6 +224,13 @@ class Controller:
         """election_type: 0 preferred, 1 unclean. wanted: (topic, indexes), None: all partitions."""
         return await self._perform(partitions.elect_leaders(self.image, election_type, wanted))
 
+    async def move_leader(self, topic_name: str, index: int, to: int | None) -> int:
+        """Let node `to` lead a partition, None: the next that may; the leader epoch rises. Gives who leads.
+
+        Raises ApiError.
+        """
+        return await self._perform(leaders.move_leader(self.image, topic_name, index, to))
+
     async def alter_reassignments(
         self, wanted: Sequence[Reassignment], *, allow_factor_change: bool = True
     ) -> list[PartitionResult]:
@@ -221,13 +238,32 @@ class Controller:
         decision = partitions.alter_reassignments(self.image, wanted, allow_factor_change=allow_factor_change)
         return await self._perform(decision)
 
+    def change_isrs(self, changes: Sequence[IsrChange]) -> None:
+        """What leaders report of the replicas that follow them."""
+        self._carry_out(isr.change_isrs(self.image, changes))
+
+    def elect_leader(self, topic: TopicImage, index: int, node_id: int, *, unclean: bool) -> Deferred[None]:
+        """Make one replica the leader. Raises ApiError when it cannot lead, or not without losing records."""
+        return self._answer_later(isr.elect_leader(self.image, topic, index, node_id, unclean=unclean))
+
+    def elect_where_allowed(self, wanted: Sequence[TopicImage]) -> None:
+        """Unclean elections in those of these topics that allow them."""
+        self._carry_out(isr.elect_where_allowed(self.image, wanted))
+
+    def elect_preferred(self) -> None:
+        """Leaders go back to the first replicas, where those are in sync (auto.leader.rebalance.enable)."""
+        self._carry_out(partitions.elect_leaders(self.image, partitions.PREFERRED, None))
+
     def list_reassignments(self, wanted: Sequence[tuple[str, Sequence[int]]] | None) -> list[OngoingReassignment]:
         """Those going on among the partitions named; None: all."""
         return partitions.list_reassignments(self.image, wanted)
 
-    async def assign_directory(self, topic_name: str, index: int, directory_id: bytes) -> None:
-        """This node's replica lies in another of its directories now. Raises ApiError."""
-        decision = partitions.assign_directory(self.image, topic_name, index, self.settings.node_id, directory_id)
+    async def assign_directory(
+        self, topic_name: str, index: int, directory_id: bytes, node_id: int | None = None
+    ) -> None:
+        """A node's replica (None: the first node's) lies in another of its directories now. Raises ApiError."""
+        broker_id = self.settings.node_id if node_id is None else node_id
+        decision = partitions.assign_directory(self.image, topic_name, index, broker_id, directory_id)
         await self._perform(decision)
 
     # Cluster

@@ -10,7 +10,7 @@ from functools import partial
 
 from broker.coordinator.group_machine import GroupMachine
 from broker.coordinator.ports import CoordinatorClock, InternalTopic, Topics
-from broker.coordinator.shard import ShardStatus
+from broker.coordinator.shard import Shard, ShardStatus
 from broker.coordinator.shards import Shards
 from broker.decision import InTransaction
 from broker.deferred import Deferred
@@ -86,6 +86,19 @@ class GroupCoordinator:
     def partition_changed(self, partition: int) -> None:
         """This node's leadership of a partition changed, or the partition is gone (Shards)."""
         self._shards.partition_changed(partition)
+
+    def shard_of(self, group_id: str) -> Shard[ShardState]:
+        """The shard a group lives in, for those who look at groups or control them (broker/control).
+
+        ApiError NOT_COORDINATOR, COORDINATOR_LOAD_IN_PROGRESS.
+        """
+        shard = self._shards.of(group_id)
+        shard.check_active()
+        return shard
+
+    def active_shards(self) -> list[Shard[ShardState]]:
+        """All that are loaded, by partition."""
+        return [shard for shard in self._shards.opened() if shard.status is ShardStatus.ACTIVE]
 
     # Membership
 

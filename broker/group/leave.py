@@ -26,25 +26,31 @@ def leave(state: ShardState, group_id: str, members: list[MemberIdentity], waite
     any_left = False
     for member in members:
         try:
-            _leave_one(group, member, decision)
+            leave_one(group, member, decision)
         except ApiError as error:
             answers.append(_answer(member, error.code))
         else:
             answers.append(_answer(member, ErrorCode.NONE))
             any_left = True
     if any_left:
-        if group.state is STABLE or group.state is COMPLETING_REBALANCE:
-            prepare_or_complete(state, group, decision)
-        elif group.state is PREPARING_REBALANCE:
-            complete_join_if_all_joined(group, decision)
+        settle_after_leaving(state, group, decision)
     decision.answer(waiter, LeaveGroupResponse(members=answers))
+
+
+def settle_after_leaving(state: ShardState, group: ClassicGroup, decision: Decision) -> None:
+    """What becomes of a group some of whose members have left."""
+    if group.state is STABLE or group.state is COMPLETING_REBALANCE:
+        prepare_or_complete(state, group, decision)
+    elif group.state is PREPARING_REBALANCE:
+        complete_join_if_all_joined(group, decision)
 
 
 def _answer(member: MemberIdentity, code: ErrorCode) -> MemberResponse:
     return MemberResponse(member_id=member.member_id, group_instance_id=member.group_instance_id, error_code=code)
 
 
-def _leave_one(group: ClassicGroup, leaving: MemberIdentity, decision: Decision) -> None:
+def leave_one(group: ClassicGroup, leaving: MemberIdentity, decision: Decision) -> None:
+    """Remove a member; ApiError UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID. `settle_after_leaving` comes after it."""
     member_id, instance_id = leaving.member_id, leaving.group_instance_id
     if not member_id:
         # An administrator removes a static member by its instance id alone.
