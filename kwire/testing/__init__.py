@@ -18,6 +18,8 @@ from kwire.testing.errors import (
     WaitTimeoutError,
 )
 from kwire.testing.http import ControlClient
+from kwire.testing.values import Message, Placed, Record
+from kwire.testing.waiting import in_thread, wait_for
 
 __all__ = [
     "Broker",
@@ -27,5 +29,10 @@ __all__ = [
     "ControlClient",
     "ControlRequestError",
     "KwireError",
+    "Message",
+    "Placed",
+    "Record",
     "WaitTimeoutError",
+    "in_thread",
+    "wait_for",
 ]

@@ -118,6 +118,11 @@ class Broker:
         )
         return Cluster(self.http, answer["name"], answer)
 
+    def cluster_names(self) -> list[str]:
+        """Names of the clusters that there are, `default` too."""
+        names: list[str] = self.http.request("GET", "/v1")["clusters"]
+        return names
+
     def cluster(self, name: str = DEFAULT_CLUSTER) -> Cluster:
         """The handle of a cluster that is there. Raises ControlRequestError when there is none of the name."""
         return Cluster(self.http, name, self.http.request("GET", f"/v1/clusters/{segment(name)}"))

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kwire.testing.errors import ControlRequestError, KwireError
 from kwire.testing.http import ControlClient, segment
+from kwire.testing.records import Isolation, Reader, Until, as_messages, produce
+from kwire.testing.topic_specs import TopicsGiven, topic_bodies
+from kwire.testing.values import Placed, Record
+from kwire.testing.waiting import DEFAULT_TIMEOUT_S, wait_for
+
+if TYPE_CHECKING:
+    from kwire.testing.aio import AsyncForms
+
+T = TypeVar("T")
 
 
 class Cluster:
@@ -48,6 +58,131 @@ class Cluster:
         except ControlRequestError as error:
             if not (missing_ok and error.status == 404):
                 raise
+
+    # Topics and records, without a Kafka client.
+
+    def create_topic(
+        self,
+        name: str,
+        partitions: int | None = None,
+        *,
+        replication_factor: int | None = None,
+        configs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Create a topic; None: the broker's default. Raises ControlRequestError."""
+        given = {"partitions": partitions, "replication_factor": replication_factor, "configs": configs}
+        self.create_topics({name: {key: value for key, value in given.items() if value is not None}})
+
+    def create_topics(self, topics: TopicsGiven) -> None:
+        """Create topics, given as to `Broker.create_cluster`. Raises ControlRequestError."""
+        for body in topic_bodies(topics):
+            self.http.request("POST", f"{self.path}/topics", body)
+
+    def topic_names(self, *, internal: bool = False) -> list[str]:
+        """Names of the topics, sorted; with the broker's own ones if asked for."""
+        answer = self.http.request("GET", f"{self.path}/topics", query={"internal": internal})
+        return [topic["name"] for topic in answer["topics"]]
+
+    def produce(
+        self,
+        topic: str,
+        *values: Any,
+        key: Any = None,
+        headers: Mapping[str, Any] | None = None,
+        partition: int | None = None,
+        create: bool = False,
+    ) -> list[Placed]:
+        """Append records and wait until they are committed; where they are, in the order given.
+
+        values: `str` as UTF-8, `bytes` as they are, None as null, a `Message` with what is its own, anything else as
+        JSON. key, headers, partition: of all of them; without key and partition they go round the partitions.
+        create: make a topic that is not there. Raises ControlRequestError.
+        """
+        messages = as_messages(values, key=key, headers=headers, partition=partition)
+        return produce(self.http, self.path, topic, messages, create=create)
+
+    def records(
+        self, topic: str, *, partition: int | None = None, isolation: Isolation = "read_uncommitted"
+    ) -> list[Record]:
+        """All records of a topic that are there now; in order within each partition. Raises ControlRequestError."""
+        return self._reader(topic, partition, isolation, "earliest").all()
+
+    def consume_until(
+        self,
+        topic: str,
+        until: Until,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        partition: int | None = None,
+        isolation: Isolation = "read_committed",
+        start: str = "earliest",
+    ) -> list[Record]:
+        """Read a topic until there are `until` records, or until one of them is what `until(record)` wants.
+
+        Returns what was read: with a number all that is there by then, at least so many; with a function all up to and
+        with the record it wanted. The topic need not exist yet. start: "earliest", "latest" or "PARTITION:OFFSET,...".
+
+        Raises WaitTimeoutError, which tells what was read, after timeout_s of the machine's time (a frozen cluster can
+        be waited for).
+        """
+        return self._reader(topic, partition, isolation, start).until(until, timeout_s)
+
+    def _reader(self, topic: str, partition: int | None, isolation: Isolation, start: str) -> Reader:
+        return Reader(self.http, self.path, topic, partition=partition, isolation=isolation, start=start)
+
+    # Waiting.
+
+    def wait_for(self, check: Callable[[], T], *, timeout_s: float = DEFAULT_TIMEOUT_S, what: str = "") -> T:
+        """Call `check` until it returns something true, and return that. Raises WaitTimeoutError.
+
+        An AssertionError or a KwireError in it means "not yet".
+        """
+        return wait_for(check, timeout_s=timeout_s, what=what)
+
+    def wait_for_group(
+        self, group: str, *, state: str = "Stable", members: int | None = None, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> dict[str, Any]:
+        """Wait until a group is in a state (and has so many members); its description. Raises WaitTimeoutError."""
+
+        def there() -> dict[str, Any]:
+            found = self._group(group)
+            count = len(found["members"])
+            assert found["state"] == state, f"state {found['state']} with {count} members"
+            assert members is None or count == members, f"{count} members, in state {found['state']}"
+            return found
+
+        wanted = "" if members is None else f" with {members} members"
+        return wait_for(there, timeout_s=timeout_s, what=f"group {group!r} {state}{wanted}")
+
+    def wait_for_lag(
+        self, group: str, *, at_most: int = 0, topic: str | None = None, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> dict[str, Any]:
+        """Wait until a group is at most so many records behind, in a topic or in all that it reads; its description.
+
+        A group that has committed nothing yet, and has nothing assigned, does not count. Raises WaitTimeoutError.
+        """
+
+        def caught_up() -> dict[str, Any]:
+            found = self._group(group)
+            offsets = [each for each in found["offsets"] if topic is None or each["topic"] == topic]
+            assert offsets, f"no offsets{'' if topic is None else f' in {topic!r}'} yet, state {found['state']}"
+            lag = sum(each["lag"] or 0 for each in offsets)
+            assert lag <= at_most, f"lag {lag}, state {found['state']}"
+            return found
+
+        where = "" if topic is None else f" in {topic!r}"
+        return wait_for(caught_up, timeout_s=timeout_s, what=f"group {group!r} at most {at_most} behind{where}")
+
+    def _group(self, group: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.http.request("GET", f"{self.path}/groups/{segment(group)}")
+        return found
+
+    @cached_property
+    def aio(self) -> AsyncForms:
+        """What takes time, to be awaited in asyncio's or trio's tests."""
+        from kwire.testing.aio import AsyncForms
+
+        return AsyncForms(self)
 
     # One class for each feature, made when it is first asked for.
 

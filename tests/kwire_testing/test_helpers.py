@@ -1,0 +1,136 @@
+"""Helpers of a cluster's handle: topics, records, waiting; no Kafka client takes part but where a group is needed."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from kwire.testing import Broker, Cluster, ControlRequestError, Message, WaitTimeoutError
+
+
+def test_plain_values_are_written_and_read(cluster: Cluster) -> None:
+    cluster.create_topic("orders", 1)
+    values = [{"id": 1, "ü": [None, True, 1.5]}, ["a"], "text", b"\x00\xff", None, 7]
+    placed = cluster.produce("orders", *values)
+    assert [(each.partition, each.offset) for each in placed] == [(0, offset) for offset in range(6)]
+    found = cluster.records("orders")
+    assert [record.value for record in found] == [
+        '{"id":1,"ü":[null,true,1.5]}'.encode(),
+        b'["a"]',
+        b"text",
+        b"\x00\xff",
+        None,
+        b"7",
+    ]
+    assert found[0].json == values[0]
+    assert (found[2].text, found[4].json, found[4].text) == ("text", None, None)
+    assert found[0].timestamp_ms == placed[0].timestamp_ms
+
+
+def test_keys_headers_and_partitions(cluster: Cluster) -> None:
+    cluster.create_topics({"orders": 3})
+    cluster.produce("orders", "a", key="k", headers={"trace": "1", "none": None, "raw": b"x"})
+    cluster.produce("orders", Message("b", key={"id": 1}, partition=2, timestamp_ms=1_700_000_000_000), key="not mine")
+    (b,) = cluster.records("orders", partition=2)
+    assert (b.key, b.key_text, b.timestamp_ms) == (b'{"id":1}', '{"id":1}', 1_700_000_000_000)
+    (a,) = (record for record in cluster.records("orders") if record.value == b"a")
+    assert a.key == b"k"
+    assert a.headers == {"trace": b"1", "none": None, "raw": b"x"}
+
+
+def test_more_records_than_a_request_takes(cluster: Cluster) -> None:
+    cluster.create_topic("orders", 1)
+    placed = cluster.produce("orders", *range(12_345))
+    assert placed[-1].offset == 12_344
+    assert [int(record.value or b"") for record in cluster.records("orders")] == list(range(12_345))
+
+
+def test_topics_are_created_in_each_way_they_can_be_given(broker: Broker) -> None:
+    topics = {"a": 2, "b": None, "c": {"partitions": 3, "configs": {"retention.ms": 1000, "preallocate": False}}}
+    with broker.create_cluster(topics=topics, configs={"num.partitions": 5}) as cluster:
+        cluster.create_topics(["d", {"name": "e", "partitions": 4}])
+        assert cluster.topic_names() == ["a", "b", "c", "d", "e"]
+        assert broker.cluster(cluster.name).topic_names() == cluster.topic_names()
+        counts = {
+            name: len(cluster.http.request("GET", f"{cluster.path}/topics/{name}")["partitions"])
+            for name in cluster.topic_names()
+        }
+        assert counts == {"a": 2, "b": 5, "c": 3, "d": 5, "e": 4}
+        configs = cluster.http.request("GET", f"{cluster.path}/topics/c")["configs"]
+        assert configs == {"retention.ms": "1000", "preallocate": "false"}
+
+
+def test_a_topic_that_is_there_already_is_told(cluster: Cluster) -> None:
+    cluster.create_topic("orders")
+    with pytest.raises(ControlRequestError, match=r"topic_already_exists"):
+        cluster.create_topic("orders")
+
+
+def test_consume_until_a_number(cluster: Cluster) -> None:
+    cluster.produce("orders", "a", "b", create=True)
+    later = threading.Thread(target=cluster.produce, args=("orders", "c"))
+    later.start()
+    assert [record.text for record in cluster.consume_until("orders", 3)] == ["a", "b", "c"]
+    later.join()
+
+
+def test_consume_until_a_record_of_a_topic_that_is_not_there_yet(cluster: Cluster) -> None:
+    later = threading.Thread(
+        target=cluster.produce, args=("orders", {"id": 1}, {"id": 2}, {"id": 3}), kwargs={"create": True}
+    )
+    later.start()
+    found = cluster.consume_until("orders", lambda record: record.json["id"] == 2)
+    assert [record.json["id"] for record in found] == [1, 2]
+    later.join()
+
+
+def test_consume_until_in_vain_tells_what_was_read(cluster: Cluster) -> None:
+    cluster.produce("orders", "a", "b", create=True)
+    with pytest.raises(
+        WaitTimeoutError, match=r"2 of 3 records in topic 'orders' after 0\.05 s.*\n.*0@0 value='a'\n.*'b'"
+    ):
+        cluster.consume_until("orders", 3, timeout_s=0.05)
+    with pytest.raises(
+        WaitTimeoutError, match=r"0 of 1 records in topic 'no' after 0 s; there is no topic 'no'.*orders"
+    ):
+        cluster.consume_until("no", 1, timeout_s=0)
+    with pytest.raises(WaitTimeoutError, match=r"2 records, none of which is what was waited for"):
+        cluster.consume_until("orders", lambda record: False, timeout_s=0)
+
+
+def test_a_cluster_that_is_deleted_ends_waiting(broker: Broker) -> None:
+    with broker.create_cluster() as cluster:
+        pass
+    with pytest.raises(ControlRequestError, match="unknown_cluster"):
+        cluster.consume_until("orders", 1)
+    cluster.delete(missing_ok=True)
+    with pytest.raises(ControlRequestError, match="unknown_cluster"):
+        cluster.delete()
+
+
+def test_waiting_for_a_group_and_its_lag(cluster: Cluster) -> None:
+    from kafka import KafkaConsumer
+
+    cluster.produce("orders", *range(10), create=True)
+    consumer = KafkaConsumer(
+        "orders",
+        group_id="billing",
+        bootstrap_servers=cluster.bootstrap_servers,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    try:
+        while not consumer.poll(timeout_ms=100):
+            pass
+        assert cluster.wait_for_group("billing", members=1)["group"] == "billing"
+        with pytest.raises(WaitTimeoutError, match=r"group 'billing' at most 3 behind: not within 0 s; last: lag 10"):
+            cluster.wait_for_lag("billing", at_most=3, timeout_s=0)
+        consumer.commit()
+        cluster.wait_for_lag("billing", topic="orders")
+        with pytest.raises(WaitTimeoutError, match=r"no offsets in 'other' yet"):
+            cluster.wait_for_lag("billing", topic="other", timeout_s=0)
+    finally:
+        consumer.close()
+    with pytest.raises(WaitTimeoutError, match=r"group 'nobody' Stable: not within 0 s; last: there is no group"):
+        cluster.wait_for_group("nobody", timeout_s=0)
