@@ -91,7 +91,10 @@ class VirtualClusters:
         check(spec)
         name = self._name(spec)
         clock = DrivenClock(spec.now_ms)
-        virtual = self._open(name, spec, node_specs(spec.nodes, list(spec.racks)), clock, None)
+        nodes = node_specs(spec.nodes, list(spec.racks))
+        for index, port in enumerate(spec.ports):
+            nodes[index] = evolve(nodes[index], port=port)
+        virtual = self._open(name, spec, nodes, clock, None)
         if spec.contents:
             from broker.contents.apply import apply
 
@@ -121,9 +124,8 @@ class VirtualClusters:
 
     def open_snapshot(self, taken: Snapshot, *, as_name: str | None = None, seed: int | None = None) -> VirtualCluster:
         """The same for a snapshot that was read from a directory."""
-        spec = evolve(taken.spec, name=as_name, contents=None)
-        if as_name is not None:
-            check_name(as_name, "a cluster")
+        self.check_free(as_name)
+        spec = evolve(taken.spec, name=as_name, contents=None, ports=())
         cluster_name = self._name(spec)
         self._settle(taken)
         taken.forks += 1
@@ -195,6 +197,20 @@ class VirtualClusters:
         found = self.snapshot(name, snapshot) if snapshot is not None else self._taken(self._own(name, "exported"))
         self._settle(found)
         return found
+
+    def check_free(self, name: str | None) -> None:
+        """Whether a cluster can be made by this name, or with one of its own. Raises VirtualError."""
+        if name is not None:
+            check_name(name, "a cluster")
+        self._name(ClusterSpec(name=name))
+
+    def config_of(self, taken: Snapshot) -> BrokerConfig:
+        """The settings its cluster runs with."""
+        return self._config(taken.spec)
+
+    def empty_storage(self) -> MemoryStorage:
+        """To read a snapshot into."""
+        return MemoryStorage(lambda: 0, self.spill_directory)
 
     # -- inside
 

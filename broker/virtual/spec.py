@@ -34,7 +34,7 @@ class ClusterSpec:
 
     configs: Kafka's broker settings, over those the process was started with. contents: topics, records and offsets to
     begin with. as_version: the release to be like ("2.8"). seed: of all that is random. now_ms: wall time the cluster's
-    clock begins with; None: the machine's. host: where its nodes listen, each on a free port.
+    clock begins with; None: the machine's. host, ports: where its nodes listen; without ports, or at 0, on free ones.
     """
 
     name: str | None = None
@@ -46,6 +46,7 @@ class ClusterSpec:
     seed: int | None = None
     now_ms: int | None = None
     host: str = "127.0.0.1"
+    ports: Sequence[int] = ()
 
 
 def check(spec: ClusterSpec) -> None:
@@ -56,6 +57,8 @@ def check(spec: ClusterSpec) -> None:
         raise InvalidSpecError(f"a cluster has 1 to {MOST_NODES} nodes, not {spec.nodes}")
     if len(spec.racks) > spec.nodes:
         raise InvalidSpecError(f"{len(spec.racks)} racks for {spec.nodes} nodes: give one for each at most")
+    if len(spec.ports) > spec.nodes:
+        raise InvalidSpecError(f"{len(spec.ports)} ports for {spec.nodes} nodes: give one for each at most")
     if spec.now_ms is not None and not 0 <= spec.now_ms <= 2**53:
         raise InvalidSpecError(f"now_ms are milliseconds since 1970, from 0 to {2**53}, not {spec.now_ms}")
     refused = sorted(name for name in spec.configs if _OF_THE_PROCESS.match(name))
