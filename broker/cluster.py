@@ -42,6 +42,7 @@ from broker.coordinator.transactions import TransactionCoordinator
 from broker.deferred import Deferred, start
 from broker.dispatch import Dispatcher, Hooks
 from broker.maintenance import Maintenance
+from broker.member_ids import MemberIds
 from broker.metadata_log import (
     METADATA_TOPIC_ID,
     DamagedMetadataError,
@@ -50,6 +51,7 @@ from broker.metadata_log import (
     write_bootstrap,
 )
 from broker.nodes.node import Node
+from broker.nodes.replicas import Replicas
 from broker.nodes.router import Router
 from broker.nodes.spec import NodeSpec
 from broker.partitions import Partitions
@@ -109,8 +111,10 @@ class Cluster:
         self.run_in_thread = run_in_thread
         self._storage: Storage = storage if storage is not None else RealStorage()
         self._incarnation_id = self.new_uuid()
+        self.member_ids = MemberIds(random.getrandbits(128))
         self.nodes: dict[int, Node] = {}
         self.router: Router | None = None
+        self.replicas: Replicas | None = None
         self.manager = LogManager(
             self._storage,
             [os.path.abspath(directory) for directory in config.log_dirs],
@@ -126,9 +130,16 @@ class Cluster:
         self._maintenance: Maintenance
         self.cleaner: Cleaner
         self._interception: Interception | None = None
+        self.goes_on = False
+        """The directory is a copy of one whose brokers ran on: they are not fenced first. Set before `register`."""
         self._previous_epoch = -1
         self._broker_epoch = -1
         self._ready = False
+
+    @property
+    def storage(self) -> Storage:
+        """Where its logs are kept."""
+        return self._storage
 
     @property
     def interception(self) -> Interception:
@@ -226,7 +237,7 @@ class Cluster:
         previous = manager.previous_broker_epoch()
         self._previous_epoch = -1 if previous is None else previous
         manager.load()
-        settings = controller_settings(config, cluster_id, self.node_id)
+        settings = controller_settings(config, cluster_id, self.node_id, len(self.specs))
         try:
             directory = self._load_metadata(settings)
         except (DirectoryRefusedError, DamagedMetadataError):
@@ -278,6 +289,7 @@ class Cluster:
         config, clock, controller = self.config, self.clock, self.controller
         if len(self.specs) > 1:
             self.router = Router(self.nodes, controller.image)
+            self.replicas = Replicas(self)
         for spec in self.specs:
             first = spec is self.specs[0]
             self.nodes[spec.node_id] = Node(
@@ -346,25 +358,27 @@ class Cluster:
             for directory in self.manager.online_directories
             if directory.properties is not None and directory.properties.directory_id is not None
         ]
-        epoch = self.controller.register_broker(
-            Registration(
-                broker_id=node.node_id,
-                incarnation_id=node.incarnation_id,
-                endpoints=tuple(
-                    RegisteredEndpoint(
-                        endpoint.listener,
-                        (endpoint.advertised or (endpoint.bound_host, 0))[0] or endpoint.bound_host,
-                        (endpoint.advertised or ("", endpoint.bound_port))[1] or endpoint.bound_port,
-                        _PROTOCOL_NUMBERS[endpoint.protocol],
-                    )
-                    for endpoint in endpoints
-                ),
-                features=SUPPORTED_FEATURES,
-                directories=tuple(directories),
-                rack=node.rack,
-                previous_epoch=previous_epoch,
-            )
+        registration = Registration(
+            broker_id=node.node_id,
+            incarnation_id=node.incarnation_id,
+            endpoints=tuple(
+                RegisteredEndpoint(
+                    endpoint.listener,
+                    (endpoint.advertised or (endpoint.bound_host, 0))[0] or endpoint.bound_host,
+                    (endpoint.advertised or ("", endpoint.bound_port))[1] or endpoint.bound_port,
+                    _PROTOCOL_NUMBERS[endpoint.protocol],
+                )
+                for endpoint in endpoints
+            ),
+            features=SUPPORTED_FEATURES,
+            directories=tuple(directories),
+            rack=node.rack,
+            previous_epoch=previous_epoch,
         )
+        if self.goes_on and self.controller.image.is_active(node.node_id):
+            epoch = self.controller.move_broker(registration)
+        else:
+            epoch = self.controller.register_broker(registration)
         if node is self.node:
             self._broker_epoch = epoch
 
@@ -384,6 +398,8 @@ class Cluster:
         self._maintenance.stop()
         self.cleaner.stop()
         self._snapshots.stop()
+        if self.replicas is not None:
+            self.replicas.close()
         for node in self.nodes.values():
             node.stop_coordinators()
 
@@ -434,6 +450,8 @@ class Cluster:
 
     def _changed(self, change: ImageChange) -> None:
         """The image changed: partitions, logs and coordinators follow."""
+        if self.replicas is not None:
+            self.replicas.before(change)
         for node in self.nodes.values():
             node.image_changed(change)
         for topic in change.deleted_topics:
@@ -448,6 +466,8 @@ class Cluster:
             if resource.type == RESOURCE_TOPIC and self.controller.image.topic_by_name(resource.name) is not None:
                 self.manager.config_changed(resource.name)
                 self.cleaner.config_changed([resource.name])
+        if self.replicas is not None:
+            self.replicas.after(change)
 
     def _defaults_changed(self, _config: BrokerConfig) -> None:
         """A broker-wide default changed: topics without a value of their own follow."""

@@ -66,10 +66,12 @@ class Server:
         hooks: Hooks | None = None,
         nodes: Sequence[NodeSpec] = (),
         lasting: bool = True,
+        goes_on: bool = False,
     ) -> Cluster:
         """Open a cluster and begin to serve it. Raises StartError; nothing is left behind then.
 
         nodes: none: one, as the settings say. lasting: its data is more than this process's: a stop syncs it.
+        goes_on: see `Cluster.goes_on`.
         """
         clock = clock if clock is not None else DrivenClock()
         cluster = Cluster(
@@ -81,6 +83,7 @@ class Server:
             hooks,
             nodes,
         )
+        cluster.goes_on = goes_on
         cluster.open()
         try:
             for spec in cluster.specs:

@@ -112,6 +112,10 @@ class Controller:
         self._carry_out(brokers.unfence(self.image, registration.broker_id))
         return epoch
 
+    def move_broker(self, registration: Registration) -> int:
+        """An active broker goes on at other endpoints, with all it leads; returns the broker epoch."""
+        return self._carry_out(brokers.move(self.image, registration, self._log.end_offset))
+
     def shut_down_broker(self, broker_id: int) -> None:
         """What a clean stop writes: leaders move away, then the broker is fenced."""
         self._carry_out(brokers.begin_controlled_shutdown(self.image, broker_id))

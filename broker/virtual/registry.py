@@ -252,7 +252,15 @@ class VirtualClusters:
         storage = MemoryStorage(clock.now_ms, self.spill_directory, root)
         config = self._config(spec)
         random = Random(spec.seed) if spec.seed is not None else None
-        cluster = self.server.add(config, clock=clock, random=random, storage=storage, nodes=nodes, lasting=False)
+        cluster = self.server.add(
+            config,
+            clock=clock,
+            random=random,
+            storage=storage,
+            nodes=nodes,
+            lasting=False,
+            goes_on=root is not None,
+        )
         return cluster, storage
 
     def _config(self, spec: ClusterSpec) -> BrokerConfig:

@@ -74,25 +74,36 @@ def register(image: ClusterImage, registration: Registration, next_offset: int) 
             raise ApiError(ErrorCode.DUPLICATE_BROKER_REGISTRATION, f"Broker {broker_id} is registered and not fenced.")
         if before.epoch != registration.previous_epoch:
             records += _follow(image, broker_id, _held_by(broker_id), unclean=(broker_id,))
-    records.append(
-        RegisterBrokerRecord(
-            broker_id=broker_id,
-            incarnation_id=registration.incarnation_id,
-            broker_epoch=next_offset,
-            end_points=[
-                BrokerEndpoint(name=e.name, host=e.host, port=e.port, security_protocol=e.security_protocol)
-                for e in registration.endpoints
-            ],
-            features=[
-                BrokerFeature(name=name, min_supported_version=low, max_supported_version=high)
-                for name, (low, high) in sorted(registration.features.items())
-            ],
-            rack=registration.rack,
-            fenced=True,
-            log_dirs=sorted(registration.directories),
-        )
-    )
+    records.append(_record(registration, next_offset, fenced=True))
     return Decision(next_offset, records)
+
+
+def move(image: ClusterImage, registration: Registration, next_offset: int) -> Decision[int]:
+    """The broker goes on where it was, elsewhere: its endpoints change, and nothing that it leads or holds.
+
+    Of a copy of a cluster whose brokers all go on from the same instant; the answer is its epoch, as in `register`.
+    """
+    _registered(image, registration.broker_id)
+    return Decision(next_offset, [_record(registration, next_offset, fenced=False)])
+
+
+def _record(registration: Registration, epoch: int, *, fenced: bool) -> RegisterBrokerRecord:
+    return RegisterBrokerRecord(
+        broker_id=registration.broker_id,
+        incarnation_id=registration.incarnation_id,
+        broker_epoch=epoch,
+        end_points=[
+            BrokerEndpoint(name=e.name, host=e.host, port=e.port, security_protocol=e.security_protocol)
+            for e in registration.endpoints
+        ],
+        features=[
+            BrokerFeature(name=name, min_supported_version=low, max_supported_version=high)
+            for name, (low, high) in sorted(registration.features.items())
+        ],
+        rack=registration.rack,
+        fenced=fenced,
+        log_dirs=sorted(registration.directories),
+    )
 
 
 def unfence(image: ClusterImage, broker_id: int) -> Decision[None]:
