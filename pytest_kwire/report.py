@@ -35,7 +35,18 @@ def _lines(cluster: Cluster, most_requests: int) -> Iterator[str]:
 
 
 def group_lines(cluster: Cluster) -> Iterator[str]:
-    return iter(())
+    """A line for each group: state, members, how far behind."""
+    groups = list(cluster.groups)
+    for group in groups[:_GROUPS]:
+        state = group.show()
+        members = ", ".join(member.instance_id or member.member_id for member in state.members) or "no members"
+        behind = ", ".join(f"{each.topic}-{each.partition}: {each.lag}" for each in state.offsets if each.lag)
+        yield (
+            f"group {state.group}: {state.state}, generation {state.generation}, {members}; "
+            f"lag {state.lag}{f' ({behind})' if behind else ''}"
+        )
+    if len(groups) > _GROUPS:
+        yield f"... and {len(groups) - _GROUPS} more groups"
 
 
 def request_lines(cluster: Cluster, most: int) -> Iterator[str]:

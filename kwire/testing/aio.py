@@ -19,7 +19,7 @@ T = TypeVar("T")
 class AsyncForms:
     """`await cluster.aio.consume_until("orders", 3)`. Arguments, answers and errors are those of `Cluster`.
 
-    For everything else there is `await in_thread(function, ...)`.
+    For everything else there is `await in_thread(cluster.groups["billing"].wait_for, "Stable")`.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -40,9 +40,3 @@ class AsyncForms:
     async def wait_for(self, check: Callable[[], T], **options: Any) -> T:
         """`check` is called in a thread."""
         return await in_thread(partial(wait_for, check, **options))
-
-    async def wait_for_group(self, group: str, **options: Any) -> dict[str, Any]:
-        return await in_thread(self._cluster.wait_for_group, group, **options)
-
-    async def wait_for_lag(self, group: str, **options: Any) -> dict[str, Any]:
-        return await in_thread(self._cluster.wait_for_lag, group, **options)

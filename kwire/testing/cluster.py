@@ -17,6 +17,8 @@ from kwire.testing.waiting import DEFAULT_TIMEOUT_S, wait_for
 
 if TYPE_CHECKING:
     from kwire.testing.aio import AsyncForms
+    from kwire.testing.clock import Clock
+    from kwire.testing.groups import Groups
 
 T = TypeVar("T")
 
@@ -58,6 +60,16 @@ class Cluster:
         except ControlRequestError as error:
             if not (missing_ok and error.status == 404):
                 raise
+
+    def fork(self, *, name: str | None = None, snapshot: str | None = None, seed: int | None = None) -> Cluster:
+        """A new cluster with the data of this one as it is now, or of a snapshot of it. Raises ControlRequestError.
+
+        The same are records, offsets, groups, transactions, configs and ids; its listeners are its own.
+        """
+        given = {"name": name, "snapshot": snapshot, "seed": seed}
+        body = {key: value for key, value in given.items() if value is not None}
+        answer = self.http.request("POST", f"{self.path}/fork", body)
+        return Cluster(self.http, answer["name"], answer)
 
     # Topics and records, without a Kafka client.
 
@@ -135,47 +147,9 @@ class Cluster:
     def wait_for(self, check: Callable[[], T], *, timeout_s: float = DEFAULT_TIMEOUT_S, what: str = "") -> T:
         """Call `check` until it returns something true, and return that. Raises WaitTimeoutError.
 
-        An AssertionError or a KwireError in it means "not yet".
+        An AssertionError or a KwireError in it means "not yet". For groups there is `groups[name].wait_for`.
         """
         return wait_for(check, timeout_s=timeout_s, what=what)
-
-    def wait_for_group(
-        self, group: str, *, state: str = "Stable", members: int | None = None, timeout_s: float = DEFAULT_TIMEOUT_S
-    ) -> dict[str, Any]:
-        """Wait until a group is in a state (and has so many members); its description. Raises WaitTimeoutError."""
-
-        def there() -> dict[str, Any]:
-            found = self._group(group)
-            count = len(found["members"])
-            assert found["state"] == state, f"state {found['state']} with {count} members"
-            assert members is None or count == members, f"{count} members, in state {found['state']}"
-            return found
-
-        wanted = "" if members is None else f" with {members} members"
-        return wait_for(there, timeout_s=timeout_s, what=f"group {group!r} {state}{wanted}")
-
-    def wait_for_lag(
-        self, group: str, *, at_most: int = 0, topic: str | None = None, timeout_s: float = DEFAULT_TIMEOUT_S
-    ) -> dict[str, Any]:
-        """Wait until a group is at most so many records behind, in a topic or in all that it reads; its description.
-
-        A group that has committed nothing yet, and has nothing assigned, does not count. Raises WaitTimeoutError.
-        """
-
-        def caught_up() -> dict[str, Any]:
-            found = self._group(group)
-            offsets = [each for each in found["offsets"] if topic is None or each["topic"] == topic]
-            assert offsets, f"no offsets{'' if topic is None else f' in {topic!r}'} yet, state {found['state']}"
-            lag = sum(each["lag"] or 0 for each in offsets)
-            assert lag <= at_most, f"lag {lag}, state {found['state']}"
-            return found
-
-        where = "" if topic is None else f" in {topic!r}"
-        return wait_for(caught_up, timeout_s=timeout_s, what=f"group {group!r} at most {at_most} behind{where}")
-
-    def _group(self, group: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.http.request("GET", f"{self.path}/groups/{segment(group)}")
-        return found
 
     @cached_property
     def aio(self) -> AsyncForms:
@@ -202,14 +176,18 @@ class Cluster:
         return self._door("faults", "Faults")
 
     @cached_property
-    def clock(self) -> Any:
+    def clock(self) -> Clock:
         """The cluster's time."""
-        return self._door("clock", "Clock")
+        from kwire.testing.clock import Clock
+
+        return Clock(self)
 
     @cached_property
-    def groups(self) -> Any:
+    def groups(self) -> Groups:
         """Consumer groups: states, lag, control."""
-        return self._door("groups", "Groups")
+        from kwire.testing.groups import Groups
+
+        return Groups(self)
 
     @cached_property
     def transcript(self) -> Any:
