@@ -61,7 +61,7 @@ class GroupCoordinator:
         topics: Topics,
         clock: CoordinatorClock,
         config: GroupConfig,
-        new_id: Callable[[], str],
+        new_id: Callable[[str, str], str],
     ) -> None:
         self.topics = topics
         self.config = config

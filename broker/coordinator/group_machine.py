@@ -28,7 +28,7 @@ class GroupMachine:
 
     noun = "groups"
 
-    def __init__(self, config: GroupConfig, new_id: Callable[[], str]) -> None:
+    def __init__(self, config: GroupConfig, new_id: Callable[[str, str], str]) -> None:
         self._config = config
         self._new_id = new_id
         self._compression = Codec(config.offsets_topic_compression_codec)

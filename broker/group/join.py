@@ -111,19 +111,27 @@ def _new_member(state: ShardState, group: ClassicGroup, joining: Joining, decisi
     request = joining.request
     instance_id = request.group_instance_id
     if instance_id is not None:
-        member_id = f"{instance_id}-{state.new_id()}"
+        member_id = _new_id(state, group, instance_id)
         known_id = group.static_members.get(instance_id)
         if known_id is not None:
             _replace_static(state, group, joining, known_id, member_id, decision)
             return
     else:
-        member_id = f"{joining.client_id}-{state.new_id()}"
+        member_id = _new_id(state, group, joining.client_id)
         if joining.api_version >= KNOWN_MEMBER_ID_SINCE:
             group.pending_join.add(member_id)
             decision.schedule(session_key(group.group_id, member_id), request.session_timeout_ms)
             decision.answer(joining.waiter, refusal(ErrorCode.MEMBER_ID_REQUIRED, member_id))
             return
     _add_member(state, group, joining, member_id, decision)
+
+
+def _new_id(state: ShardState, group: ClassicGroup, client: str) -> str:
+    """An id nobody in the group has. (They may begin anew, where a cluster was put back to what it was.)"""
+    while True:
+        member_id = f"{client}-{state.new_id(group.group_id, client)}"
+        if member_id not in group.members and member_id not in group.pending_join:
+            return member_id
 
 
 def _add_member(state: ShardState, group: ClassicGroup, joining: Joining, member_id: str, decision: Decision) -> None:

@@ -15,12 +15,13 @@ from broker.group.survivors import Survivors
 class ShardState:
     """durable: changed by `replay` only. groups: soft state by group id, once loaded.
 
-    new_id: gives the random part of member ids (a uuid's text). survivors: while the log is being read.
+    new_id: gives the random part of a member id (a uuid's text) for a group and a client. survivors: while the log is
+    being read.
     """
 
     __slots__ = ("config", "durable", "groups", "loaded", "new_id", "survivors")
 
-    def __init__(self, config: GroupConfig, new_id: Callable[[], str]) -> None:
+    def __init__(self, config: GroupConfig, new_id: Callable[[str, str], str]) -> None:
         self.config = config
         self.new_id = new_id
         self.durable = DurableState()

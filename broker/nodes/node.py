@@ -6,7 +6,6 @@ All nodes of a cluster share its image, its logs and its clock (broker.cluster).
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
-from uuid import UUID
 
 from broker.config.admin import ConfigAdmin
 from broker.coordinator.coordinator import GroupCoordinator
@@ -69,7 +68,7 @@ class Node:
             ImageTopics(controller),
             clock,
             group_config(config),
-            lambda: str(UUID(bytes=cluster.new_uuid())),
+            cluster.member_ids.next,
         )
         producer_ids = ProducerIds(self._allocate_producer_ids)
         self.markers = TransactionMarkers(self.partitions, self.groups, clock)

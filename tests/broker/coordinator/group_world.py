@@ -204,7 +204,7 @@ class World:
         coordinator.start()
         return coordinator
 
-    def new_id(self) -> str:
+    def new_id(self, _group_id: str, _client: str) -> str:
         return self.id_format.format(next(self.ids))
 
     def restart(self) -> None:
