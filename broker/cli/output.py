@@ -84,6 +84,11 @@ def plain_text(value: Any) -> str:
     return str(value)
 
 
+def counted(number: int, what: str) -> str:
+    """``1 partition``, ``2 partitions``"""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def shown_bytes(count: int) -> str:
     """1536 -> ``1.5 KiB``."""
     value = float(count)
@@ -120,6 +125,11 @@ class Output:
     """Where and in which form a command prints."""
 
     as_json: bool
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person is there to be asked."""
+        return sys.stdin.isatty() and sys.stdout.isatty()
 
     def rows(
         self,
@@ -182,7 +192,9 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], title: s
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, header_style="bold")
+    drawn = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, title=title, title_justify="left", pad_edge=False, header_style="bold"
+    )
     for column in columns:
         drawn.add_column(
             column.title,

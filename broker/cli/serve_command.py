@@ -43,6 +43,11 @@ def _pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
     help="One of Kafka's broker settings; may be given many times.",
 )
 @click.option(
+    "--as-version",
+    metavar="RELEASE",
+    help="Advertise and serve what that Kafka did, 0.11 to 4.3, for old clients (docs/testing/versions.md).",
+)
+@click.option(
     "--topic",
     "topics",
     multiple=True,
@@ -93,6 +98,7 @@ def serve(
     ephemeral: bool,
     properties: Path | None,
     settings: dict[str, str],
+    as_version: str | None,
     topics: tuple[str, ...],
     contents: tuple[Path, ...],
     http: str | None,
@@ -115,6 +121,8 @@ def serve(
     """
     if ephemeral and data_dir is not None:
         raise click.UsageError("--ephemeral and --data-dir exclude each other")
+    if as_version is not None:
+        settings["kwire.as.version"] = as_version
     # Nothing that loading makes is garbage; collecting goes on when the broker is ready.
     gc.disable()
     from broker.cli.serve import ServeOptions, run
