@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -262,10 +263,11 @@ def _declared(topics: Sequence[str], contents: Path | None) -> dict[str, Any]:
 
     try:
         read_contents(contents)
-        declared: Mapping[str, Any] = load_yaml(contents.read_text(encoding="utf-8")) or {}
+        text = contents.read_text(encoding="utf-8")
+        declared: Mapping[str, Any] = (json.loads(text) if contents.suffix == ".json" else load_yaml(text)) or {}
     except (ContentsError, OSError) as error:
         raise CommandError(str(error)) from None
-    listed = declared.get("topics") or {}
+    listed = declared.get("topics") or []
     if isinstance(listed, Mapping):
         listed = [
             {"name": name, **(each if isinstance(each, Mapping) else {"partitions": each})}

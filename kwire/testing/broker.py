@@ -118,6 +118,12 @@ class Broker:
         )
         return Cluster(self.http, answer["name"], answer)
 
+    def import_cluster(self, path: str | os.PathLike[str], name: str | None = None) -> Cluster:
+        """A new cluster with the data that `cluster.snapshots.export(path)` wrote. Raises ControlRequestError."""
+        from kwire.testing.snapshots import import_cluster
+
+        return import_cluster(self.http, path, name)
+
     def cluster_names(self) -> list[str]:
         """Names of the clusters that there are, `default` too."""
         names: list[str] = self.http.request("GET", "/v1")["clusters"]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kwire.testing.aio import AsyncForms
     from kwire.testing.clock import Clock
     from kwire.testing.groups import Groups
+    from kwire.testing.snapshots import Snapshots
 
 T = TypeVar("T")
 
@@ -195,9 +196,11 @@ class Cluster:
         return self._door("transcript", "Transcript")
 
     @cached_property
-    def snapshots(self) -> Any:
+    def snapshots(self) -> Snapshots:
         """Snapshots, forks, restore."""
-        return self._door("snapshots", "Snapshots")
+        from kwire.testing.snapshots import Snapshots
+
+        return Snapshots(self)
 
     def _door(self, module: str, name: str) -> Any:
         try:
