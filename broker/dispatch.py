@@ -107,14 +107,18 @@ class Hooks(Protocol):
 
 
 class Dispatcher:
-    """The routes of one listener of one cluster."""
+    """The routes of one node of one cluster.
 
-    __slots__ = ("_hooks", "_interception", "_routes", "_table")
+    gate: None, or asked with (listener, node id) for each new connection: "refuse" or "reset" turns it away (faults).
+    """
+
+    __slots__ = ("_hooks", "_interception", "_routes", "_table", "gate")
 
     def __init__(self, routes: Mapping[int, Route], hooks: Hooks | None = None) -> None:
         self._routes = routes
         self._hooks = hooks
         self._interception: Interception | None = None
+        self.gate: Callable[[str, int], str | None] | None = None
         self._table: dict[int, BoundRoute] = {}
 
     @property

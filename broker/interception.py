@@ -90,10 +90,12 @@ class Exchange:
         "notes",
         "number",
         "outcome",
+        "plans",
         "request",
         "request_bytes",
         "response_bytes",
         "sent",
+        "when_gone",
     )
 
     def __init__(self, number: int, ctx: RequestContext, request: Any, request_bytes: int, clock: Clock) -> None:
@@ -114,6 +116,10 @@ class Exchange:
         """Set once the handler is not to be asked any more."""
         self.kept: Any = None
         """For an observer that wants to find again in `ended` what it copied in `began`. There is one such place."""
+        self.plans: dict[object, Any] = {}
+        """For interceptors: what `before` has to tell `after`, by interceptor."""
+        self.when_gone: Callable[[], None] | None = None
+        """Called when the connection closes while an interceptor waits."""
         self._response: Any = None
         self._encoded: bytes | None = None
         self._silent: Outcome | None = None
@@ -256,7 +262,7 @@ class Interception:
             encoder = encoders.get(type(response))
             if encoder is None:
                 make = codec.parts_encoder if bound.api_key == ApiKey.FETCH else codec.encoder
-                encoder = encoders[type(response)] = make(type(response), bound.api_version)
+                encoder = encoders[type(response)] = make(cast(Any, type(response)), bound.api_version)
             return encoder(response)
 
         def handle(sized: tuple[int, Any], ctx: RequestContext) -> Any:
@@ -353,6 +359,8 @@ def _waited(exchange: Exchange, waiting: Deferred[None]) -> Deferred[bool]:
     def gone() -> None:
         if not outcome.done:
             outcome.resolve(False)
+            if exchange.when_gone is not None:
+                exchange.when_gone()
 
     if not waiting.done:
         exchange.own()

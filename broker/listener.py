@@ -7,6 +7,7 @@ import errno
 import logging
 import socket
 import ssl
+import struct
 from collections.abc import Callable
 from typing import Final
 
@@ -26,6 +27,8 @@ _BACKLOG: Final = 1024
 _ACCEPTS_PER_EVENT: Final = 64
 _IDLE_SWEEPS: Final = 10
 _RETRY_ACCEPT_MS: Final = 100.0
+# SO_LINGER on, for no time: closing sends a reset.
+_LINGER_0: Final = struct.pack("ii", 1, 0)
 
 
 class ConnectionHost:
@@ -139,9 +142,14 @@ class Listener:
                 logger.warning("refused %s: max.connections (%d) reached", address[0], self._host.max_connections)
                 sock.close()
                 continue
-            self._serve(sock, address[0])
+            gate = self._dispatcher.gate
+            way = None if gate is None else gate(self.name, self.node_id)
+            if way is not None:
+                _turn_away(sock, way)
+                continue
+            self._serve(sock, address[0], address[1])
 
-    def _serve(self, sock: socket.socket, peer_host: str) -> None:
+    def _serve(self, sock: socket.socket, peer_host: str, peer_port: int) -> None:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -152,6 +160,7 @@ class Listener:
         context = ConnectionContext(
             listener=self.name,
             peer_host=_plain(peer_host),
+            peer_port=peer_port,
             local_host=_plain(local_host),
             local_port=local_port,
             principal="User:ANONYMOUS",
@@ -179,6 +188,14 @@ class Listener:
             self._accepting = False
             self._host.reactor.unregister(self._sock.fileno())
         self._sock.close()
+
+
+def _turn_away(sock: socket.socket, way: str) -> None:
+    """Close a connection at once; "reset": so that the client sees it broken, not ended."""
+    if way == "reset":
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
+    sock.close()
 
 
 def _listening_socket(host: str, port: int) -> socket.socket:

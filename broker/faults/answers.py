@@ -1,9 +1,9 @@
 """Errors in each API's own shape, beside what the handler answers for the rest.
 
-A request is seen as a list of elements (`elements`): the partitions, topics, groups, resources it names, each with what
-it is about (`Subject`). `narrowed` takes elements out of a request; `with_errors` gives a response in which some
-elements have an error and the others what the handler said, in the request's order; `whole_error` is the answer where an
-error is for the whole. All of it follows from the layouts and the message classes; nothing here changes a message in
+A request is seen as a list of elements (`elements`): the partitions, topics, groups, resources it names, each with
+what it is about (`Subject`). `narrowed` takes elements out of a request; `with_errors` gives a response in which some
+elements have an error and the others what the handler said, in the request's order; `whole_error` is the answer where
+an error is for the whole. All of it follows from the layouts and the message classes; nothing here changes a message in
 place, as handlers may keep theirs.
 """
 
@@ -330,7 +330,11 @@ def _fresh(cls: type[Struct], level: Level, source: Any, version: int, resolve: 
 
 
 def _failed(cls: type[Struct], level: Level, source: Any, version: int, failure: Failure, resolve: Resolve) -> Any:
-    made = _fresh(cls, level, source, version, resolve)
+    if isinstance(source, cls) and hasattr(source, "replica_nodes"):
+        made: Any = copied(source)  # partitions of metadata: what is known of them stays, but for a leader
+        made.leader_id = -1
+    else:
+        made = _fresh(cls, level, source, version, resolve)
     _set_error(made, version, failure)
     return made
 

@@ -44,7 +44,7 @@ NAMES: Final[dict[Kind, tuple[str, ...]]] = {
 
 @define(slots=True, frozen=True)
 class Level:
-    """request: the array in the request. response: the one in the response, or None when the answer has no such level."""
+    """request: the array in the request. response: the one in the response; None: the answer has no such level."""
 
     request: str
     response: str | None
@@ -76,7 +76,9 @@ _SHORT: Final = {
 def _layout(request: str, response: str, kinds: str, *, top_first: bool = False) -> Layout:
     """Paths with slashes; `-` in the response's for a level it does not have."""
     parts = zip(request.split("/"), response.split("/"), kinds, strict=True)
-    return Layout(tuple(Level(a, None if b == "-" else b, _SHORT[k]) for a, b, k in parts), top_first)
+    return Layout(
+        tuple(Level("" if a == "-" else a, None if b == "-" else b, _SHORT[k]) for a, b, k in parts), top_first
+    )
 
 
 _TOPICS_PARTITIONS: Final = _layout("topics/partitions", "topics/partitions", "tp")
@@ -122,6 +124,23 @@ _LAYOUTS: Final[dict[ApiKey, tuple[Layout, ...]]] = {
     ApiKey.DESCRIBE_TRANSACTIONS: (_layout("transactional_ids", "transaction_states", "x"),),
     ApiKey.DESCRIBE_TOPIC_PARTITIONS: (_layout("topics", "topics", "t"),),
 }
+
+
+_ANSWERS_ONLY: Final[dict[ApiKey, Layout]] = {
+    ApiKey.METADATA: _layout("topics/-", "topics/partitions", "tp"),
+    ApiKey.DESCRIBE_TOPIC_PARTITIONS: _layout("topics/-", "topics/partitions", "tp"),
+}
+
+
+def answers_only(api: ApiKey) -> Layout | None:
+    """Of APIs whose answers tell of partitions that no request names: where they do."""
+    return _ANSWERS_ONLY.get(api)
+
+
+def all_layouts(api: ApiKey) -> tuple[Layout, ...]:
+    """Those of all versions, and of the answer alone."""
+    found = _LAYOUTS.get(api, ())
+    return (*found, _ANSWERS_ONLY[api]) if api in _ANSWERS_ONLY else found
 
 
 def layouts_of(api: ApiKey, version: int) -> tuple[Layout, ...]:
