@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import click
 
-
 _SHELLS: Final = ("bash", "zsh", "fish")
 
 
