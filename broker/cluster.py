@@ -445,7 +445,7 @@ class Cluster:
         if lies is None or lies.properties is None or lies.properties.directory_id is None or described is None:
             return
         directory_id = lies.properties.directory_id
-        if described.directory_of(self.node_id) != directory_id:
+        if self.node_id in described.replicas and described.directory_of(self.node_id) != directory_id:
             start(self.controller.assign_directory(topic, index, directory_id)).add_callback(_log_failure)
 
     def _changed(self, change: ImageChange) -> None:

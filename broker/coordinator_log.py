@@ -11,6 +11,7 @@ from broker.decision import InTransaction
 from broker.deferred import Deferred
 from broker.metadata_log import read_log
 from broker.partitions import Partition, Partitions
+from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
 from log.append_validation import AppendOrigin
 from log.log_manager import LogManager
@@ -38,6 +39,8 @@ class PartitionCoordinatorLog:
         return self._partition.log.config.max_message_bytes
 
     def append(self, batch: bytes | bytearray, in_transaction: InTransaction | None = None, /) -> int:
+        if self._partition.under_min_isr:
+            raise ApiError(ErrorCode.NOT_ENOUGH_REPLICAS)
         if in_transaction is None:
             info = self._partition.append(batch, AppendOrigin.COORDINATOR)
         else:

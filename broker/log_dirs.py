@@ -87,12 +87,12 @@ class LogDirs:
 
     def directory_of(self, topic: str, partition: int) -> LogDirectory | None:
         """Where a replica lies, or will when it is first written to. None: there is no such replica here."""
-        lies = self._manager.directory_of(topic, partition)
-        if lies is not None:
-            return lies
         described = self._image.partition(topic, partition)
-        if described is None:
+        if described is not None and self._node_id not in described.replicas:
             return None
+        lies = self._manager.directory_of(topic, partition)
+        if lies is not None or described is None:
+            return lies
         directory_id = described.directory_of(self._node_id)
         return None if directory_id is None else self._manager.choose_directory(directory_id)
 
@@ -152,7 +152,7 @@ class LogDirs:
                 finally:
                     if cleaner is not None:
                         cleaner.resume(topic, index)
-            await self._controller.assign_directory(topic, index, directory_id)
+            await self._controller.assign_directory(topic, index, directory_id, self._node_id)
             logger.info("%s-%d lies in %s now", topic, index, target.path)
         except (ApiError, OSError) as error:
             logger.error("cannot move %s-%d to %s: %s", topic, index, target.path, error)

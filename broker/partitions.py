@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from broker.deferred import Deferred
 from kwire.error_codes import ErrorCode
@@ -19,6 +19,8 @@ from log.config import CommitRule
 if TYPE_CHECKING:
     from broker.clock import Clock
     from broker.controller.image import ClusterImage, TopicImage
+    from broker.nodes.followers import Followers
+    from broker.nodes.hints import LeaderHints
     from log.partition_log import AppendInfo, PartitionLog
     from log.storage import Bytes
     from log.verification import VerificationGuard
@@ -44,6 +46,13 @@ class Parked(Protocol):
     def finish(self) -> None: ...
 
 
+class Replication(Protocol):
+    """What the other replicas of a partition allow  (broker.nodes.replicas)."""
+
+    def begin(self, partition: Partition, /) -> None:
+        """A partition is led here from now on."""
+
+
 class Watcher(Protocol):
     """Somebody who waits for more bytes (a parked fetch)."""
 
@@ -65,11 +74,13 @@ class Partition:
         "_log",
         "_owner",
         "_watchers",
+        "held",
         "index",
         "is_internal",
         "leader_epoch",
         "topic",
         "topic_id",
+        "under_min_isr",
     )
 
     def __init__(self, owner: Partitions, topic: TopicImage, index: int, leader_epoch: int) -> None:
@@ -86,6 +97,9 @@ class Partition:
         self._watchers: dict[Watcher, None] = {}
         self._commit_waiters: list[tuple[int, Deferred[None]]] = []
         self._flushing = False
+        # Replicas in sync are behind, or too few: what is appended waits (broker.nodes.replicas). Never with one node.
+        self.held = False
+        self.under_min_isr = False
 
     @property
     def log(self) -> PartitionLog:
@@ -97,6 +111,8 @@ class Partition:
             except OSError as error:
                 logger.error("cannot open the log of %s-%d: %s", self.topic, self.index, error)
                 raise ApiError(ErrorCode.KAFKA_STORAGE_ERROR, str(error)) from error
+            if self.held or opened.commit_rule is CommitRule.HELD:
+                self._apply_hold(opened, opened.high_watermark)
         return opened
 
     @property
@@ -168,14 +184,24 @@ class Partition:
         if self._log is not None:
             self._log.producers.drop_verification(producer_id, guard)
 
-    def committed(self, offset: int) -> Deferred[None]:
-        """Done when the high watermark has reached `offset`; fails with ApiError when it cannot."""
+    def committed(self, offset: int, timeout_ms: int | None = None) -> Deferred[None]:
+        """Done when the high watermark has reached `offset`; fails with ApiError when it cannot.
+
+        timeout_ms: how long replicas may take (REQUEST_TIMED_OUT).
+        """
         done: Deferred[None] = Deferred()
         if self.log.high_watermark >= offset:
             done.resolve(None)
         else:
             self._commit_waiters.append((offset, done))
+            if self.held and timeout_ms is not None:
+                timer = self._clock.call_later(timeout_ms, lambda: self._time_out(done))
+                done.add_callback(lambda _: timer.cancel())
         return done
+
+    def _time_out(self, done: Deferred[None]) -> None:
+        self._commit_waiters = [waiter for waiter in self._commit_waiters if waiter[1] is not done]
+        done.fail(ApiError(ErrorCode.REQUEST_TIMED_OUT))
 
     def flush_soon(self) -> None:
         """Fsync in a thread. One at a time: who comes in meanwhile shares the next one (group commit)."""
@@ -237,6 +263,53 @@ class Partition:
     def close(self, why: ErrorCode) -> None:
         """The topic is gone, led elsewhere, or the broker stops: nobody waits any longer."""
         self._fail_waiters(ApiError(why))
+        if self._watchers:
+            watching = cast("dict[object, None]", self._watchers)
+            for parked in [each for each in self._owner.parked if each in watching]:
+                parked.finish()
+
+    def new_epoch(self, leader_epoch: int) -> None:
+        """Led here as before, in a new epoch: who waits with the old one is told."""
+        self.leader_epoch = leader_epoch
+        self._wake()
+
+    def lost_tail(self) -> None:
+        """The log was cut: who waits for the commit of what is gone waits no longer."""
+        end = self.log.log_end_offset
+        lost = [done for offset, done in self._commit_waiters if offset > end]
+        self._commit_waiters = [waiter for waiter in self._commit_waiters if waiter[0] <= end]
+        for done in lost:
+            done.fail(ApiError(ErrorCode.NOT_LEADER_OR_FOLLOWER))
+
+    def hold(self, *, held: bool, under_min_isr: bool, replicated_to: int) -> None:
+        """What the replicas in sync allow has changed.
+
+        held: readers see nothing above `replicated_to`, which only goes up. under_min_isr: not even up to that, and
+        who waits is told NOT_ENOUGH_REPLICAS_AFTER_APPEND.
+        """
+        if held and not self.held:
+            self._owner.forget_shapes()  # requests are looked at one by one from now on
+        self.held, self.under_min_isr = held, under_min_isr
+        opened = self._log
+        if opened is None or opened.closed:
+            return
+        self._apply_hold(opened, replicated_to)
+        if under_min_isr:
+            self._fail_waiters(ApiError(ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND))
+        else:
+            self._committed_to(opened.high_watermark)
+
+    def _apply_hold(self, opened: PartitionLog, replicated_to: int) -> None:
+        if self.held:
+            opened.commit_rule = CommitRule.HELD
+            if not self.under_min_isr:
+                opened.advance_high_watermark(replicated_to)
+        elif opened.commit_rule is CommitRule.HELD:
+            opened.commit_rule = opened.config.commit_rule
+            if opened.commit_rule is CommitRule.PAGE_CACHE:
+                opened.advance_high_watermark(opened.log_end_offset)
+            else:
+                self.flush_soon()
 
 
 class Partitions:
@@ -260,6 +333,10 @@ class Partitions:
         self.generation = 0
         # Fetches that wait, to be answered when the broker stops.
         self.parked: dict[Parked, None] = {}
+        # With several nodes: what replicas allow, partitions that others lead, whom clients are told to ask.
+        self.replication: Replication | None = None
+        self.followers: Followers | None = None
+        self.hints: LeaderHints | None = None
         self._image = image
         self._by_name: dict[tuple[str, int], Partition] = {}
         self._by_id: dict[tuple[bytes, int], Partition] = {}
@@ -291,7 +368,13 @@ class Partitions:
         partition = Partition(self, topic, index, described.leader_epoch)
         self._by_name[(topic.name, index)] = partition
         self._by_id[(topic.topic_id, index)] = partition
+        if self.replication is not None:
+            self.replication.begin(partition)
         return partition
+
+    def made(self, topic: str, index: int) -> Partition | None:
+        """The same if it is led here and somebody has asked for it."""
+        return self._by_name.get((topic, index))
 
     def knows_topic_id(self, topic_id: bytes) -> bool:
         return self._image.topic_by_id(topic_id) is not None
@@ -300,6 +383,13 @@ class Partitions:
         """The broker stops: who waits gets what there is."""
         for parked in list(self.parked):
             parked.finish()
+
+    def forget_all(self) -> None:
+        """The node stops: nothing is led here any more."""
+        for partition in list(self._by_name.values()):
+            self._forget(partition, ErrorCode.NOT_LEADER_OR_FOLLOWER)
+        if self.followers is not None:
+            self.followers.forget_all()
 
     # -- what the image says
 
@@ -315,9 +405,10 @@ class Partitions:
         if described.leader != self.node_id:
             self._forget(partition, ErrorCode.NOT_LEADER_OR_FOLLOWER)
             return True
-        changed = partition.leader_epoch != described.leader_epoch
-        partition.leader_epoch = described.leader_epoch
-        return changed
+        if partition.leader_epoch == described.leader_epoch:
+            return False
+        partition.new_epoch(described.leader_epoch)
+        return True
 
     def topic_deleted(self, topic: TopicImage) -> None:
         """Nobody finds its partitions any more; their logs are the caller's to delete."""

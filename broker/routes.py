@@ -149,7 +149,12 @@ def routes(s: Services) -> list[Route]:
         route(k.METADATA, "0-13", "cluster.metadata", (s.controller, s.addresses)),
         route(k.OFFSET_COMMIT, "2-10", "groups.offset_commit", (s.groups,)),
         route(k.OFFSET_FETCH, "1-10", "groups.offset_fetch", (s.groups,)),
-        route(k.FIND_COORDINATOR, "0-6", "groups.find_coordinator", (s.groups, s.transactions, s.addresses)),
+        route(
+            k.FIND_COORDINATOR,
+            "0-6",
+            "groups.find_coordinator",
+            (s.groups, s.transactions, s.addresses, s.partitions.hints),
+        ),
         route(k.JOIN_GROUP, "0-9", "groups.join_group", (s.groups,)),
         route(k.HEARTBEAT, "0-4", "groups.heartbeat", (s.groups,)),
         route(k.LEAVE_GROUP, "0-5", "groups.leave_group", (s.groups,)),

@@ -19,8 +19,19 @@ _CODECS: Final = {0: "producer", 1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
 _LOG_SETTINGS: Final = frozenset(field.name for field in LogConfig.__attrs_attrs__)
 
 
-def controller_settings(config: BrokerConfig, cluster_id: str, node_id: int) -> ControllerSettings:
-    """One node that is broker and controller. Its internal topics have one replica (docs/DIFFERENCES.md)."""
+_KAFKAS_FACTOR: Final = 3
+
+
+def _internal_factor(config: BrokerConfig, name: str, nodes: int) -> int:
+    """Untold, one replica with one node (docs/DIFFERENCES.md), with several Kafka's default, as far as there are nodes.
+
+    The controller makes no more than there are nodes, whatever is asked for.
+    """
+    return min(_KAFKAS_FACTOR, nodes) if name not in config.effective else config.get_int(name)
+
+
+def controller_settings(config: BrokerConfig, cluster_id: str, node_id: int, nodes: int = 1) -> ControllerSettings:
+    """A node that is broker and controller, in a cluster of `nodes`."""
     return ControllerSettings(
         cluster_id=cluster_id,
         node_id=node_id,
@@ -34,7 +45,7 @@ def controller_settings(config: BrokerConfig, cluster_id: str, node_id: int) -> 
         internal_topics={
             "__consumer_offsets": InternalTopic(
                 config.get_int("offsets.topic.num.partitions"),
-                config.get_int("offsets.topic.replication.factor"),
+                _internal_factor(config, "offsets.topic.replication.factor", nodes),
                 {
                     "compression.type": _CODECS.get(config.get_int("offsets.topic.compression.codec"), "producer"),
                     "cleanup.policy": "compact",
@@ -43,7 +54,7 @@ def controller_settings(config: BrokerConfig, cluster_id: str, node_id: int) -> 
             ),
             "__transaction_state": InternalTopic(
                 config.get_int("transaction.state.log.num.partitions"),
-                config.get_int("transaction.state.log.replication.factor"),
+                _internal_factor(config, "transaction.state.log.replication.factor", nodes),
                 {
                     "compression.type": "uncompressed",
                     "cleanup.policy": "compact",
@@ -54,7 +65,7 @@ def controller_settings(config: BrokerConfig, cluster_id: str, node_id: int) -> 
             ),
             "__share_group_state": InternalTopic(
                 config.get_int("share.coordinator.state.topic.num.partitions"),
-                config.get_int("share.coordinator.state.topic.replication.factor"),
+                _internal_factor(config, "share.coordinator.state.topic.replication.factor", nodes),
                 {
                     "compression.type": "producer",
                     "cleanup.policy": "delete",
@@ -67,6 +78,7 @@ def controller_settings(config: BrokerConfig, cluster_id: str, node_id: int) -> 
         controller_endpoints=(Endpoint("CONTROLLER", "localhost", 0),),
         min_insync_replicas=config.get_int("min.insync.replicas"),
         unclean_leader_election=config.get_bool("unclean.leader.election.enable"),
+        lenient_factor=config.get_bool("kwire.replication.factor.lenient"),
     )
 
 

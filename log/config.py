@@ -22,6 +22,8 @@ class CommitRule(Enum):
     """As soon as it is written: a crash of the process loses nothing, a power loss may. Kafka's default."""
     FSYNC = "fsync"
     """When it is synced to the disk."""
+    HELD = "held"
+    """When whoever set this rule says so (``advance_high_watermark``): replicas are behind."""
 
 
 @define(slots=True, frozen=True)

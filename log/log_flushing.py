@@ -137,8 +137,10 @@ class LogFlushing(LogCleaning):
         self.release_files()
 
     def update_config(self, config: LogConfig, commit_rule: CommitRule | None = None) -> None:
-        """The topic's settings changed; they hold from the next append on."""
+        """The topic's settings changed; they hold from the next append on. A log that is held stays held."""
         self.config = config
+        if self.commit_rule is CommitRule.HELD:
+            return
         self.commit_rule = config.commit_rule if commit_rule is None else commit_rule
         if self.commit_rule is CommitRule.PAGE_CACHE:
             self.advance_high_watermark(self.log_end_offset)

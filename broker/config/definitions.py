@@ -163,7 +163,15 @@ def own_definitions() -> Mapping[str, ConfigDefinition]:
     }
     # How many clusters one process hosts, its own among them.
     most = "kwire.virtual.clusters.max"
-    return found | {most: ConfigDefinition([most, "int", "2000", "[1,...]", "low", "yes", "read-only", ""])}
+    # Nodes of the process's own cluster, the racks they are dealt out to, and whether a replication factor above their
+    # number is taken for that number.
+    nodes, racks, lenient = "kwire.nodes", "kwire.racks", "kwire.replication.factor.lenient"
+    return found | {
+        most: ConfigDefinition([most, "int", "2000", "[1,...]", "low", "yes", "read-only", ""]),
+        nodes: ConfigDefinition([nodes, "int", "1", "[1,...,100]", "low", "yes", "read-only", ""]),
+        racks: ConfigDefinition([racks, "list", "(empty)", "", "low", "yes", "read-only", ""]),
+        lenient: ConfigDefinition([lenient, "boolean", "false", "", "low", "yes", "read-only", ""]),
+    }
 
 
 @cache

@@ -24,7 +24,8 @@ class ControllerSettings:
 
     cluster_id: Kafka's 22 characters. bootstrap_features: levels a fresh log begins with, metadata.version among them.
     supported_features: what this node can do. internal_topics: by name. controller_endpoints: how the controller
-    registers itself; DescribeQuorum v2 answers them.
+    registers itself; DescribeQuorum v2 answers them. lenient_factor: a replication factor above the number of nodes is
+    taken for that number.
     """
 
     cluster_id: str
@@ -40,3 +41,4 @@ class ControllerSettings:
     controller_endpoints: Sequence[Endpoint] = ()
     min_insync_replicas: int = 1
     unclean_leader_election: bool = False
+    lenient_factor: bool = False

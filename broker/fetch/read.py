@@ -11,13 +11,16 @@ from broker.fetch.target import FetchTarget
 from broker.partitions import Partition, Partitions
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
-from kwire.messages.fetch import AbortedTransaction, EpochEndOffset, PartitionData
+from kwire.messages.fetch import AbortedTransaction, EpochEndOffset, LeaderIdAndEpoch, PartitionData
 
 logger = logging.getLogger("kwire.fetch")
 
 READ_UNCOMMITTED: Final = 0
 READ_COMMITTED: Final = 1
 _ZSTD_FROM_VERSION: Final = 10
+_FOLLOWERS_FROM: Final = 11
+_HINTS_FROM: Final = 16
+_LED_ELSEWHERE: Final = (ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.FENCED_LEADER_EPOCH)
 
 
 @define(slots=True, eq=False)
@@ -47,7 +50,7 @@ class PartitionRead:
 class FetchReader:
     """Reads a list of targets, keeping count of the bytes. One per attempt."""
 
-    __slots__ = ("_left", "_limits", "_partitions", "must_answer", "reads", "size")
+    __slots__ = ("_left", "_limits", "_partitions", "leaders", "must_answer", "reads", "size")
 
     def __init__(self, partitions: Partitions, limits: FetchLimits) -> None:
         self._partitions = partitions
@@ -56,6 +59,8 @@ class FetchReader:
         self.size = 0
         self.must_answer = False  # an error or a diverging epoch does not wait for more bytes
         self.reads: list[PartitionRead] = []
+        self.leaders: list[int] = []
+        """Of partitions that are led elsewhere: whom the client should ask."""
 
     def read_all(self, targets: list[FetchTarget]) -> None:
         for target in targets:
@@ -79,7 +84,13 @@ class FetchReader:
             partition = self._find(target)
             size = self._read_partition(target, partition, data)
         except ApiError as error:
+            if error.code is ErrorCode.NOT_LEADER_OR_FOLLOWER and partition is None:
+                follower = self._read_follower(target, data)
+                if follower is not None:
+                    return follower
             self._fail(data, error.code)
+            if error.code in _LED_ELSEWHERE and limits.api_version >= _HINTS_FROM:
+                self._hint(target, data)
             return PartitionRead(target, partition, data)
         except Exception:
             logger.exception("cannot read %s-%d at offset %d", target.topic, target.index, target.offset)
@@ -100,6 +111,39 @@ class FetchReader:
         data.aborted_transactions = [] if unknown else None
         self.must_answer = True
 
+    def _hint(self, target: FetchTarget, data: PartitionData) -> None:
+        hints = self._partitions.hints
+        if hints is not None:
+            leader, epoch = hints.leader(target.topic, target.topic_id, target.index)
+            data.current_leader = LeaderIdAndEpoch(leader_id=leader, leader_epoch=epoch)
+            self.leaders.append(leader)
+
+    def _read_follower(self, target: FetchTarget, data: PartitionData) -> PartitionRead | None:
+        """Consumers may read where a replica follows, up to what it knows to be committed.  (KIP-392)
+
+        None: there is no replica here, or the client is too old to say that it may.
+        """
+        followers, limits = self._partitions.followers, self._limits
+        if followers is None or limits.api_version < _FOLLOWERS_FROM or limits.replica_id >= 0:
+            return None
+        follower = followers.get(target.topic, target.topic_id, target.index)
+        if follower is None:
+            return None
+        size = 0
+        try:
+            follower.check_leader_epoch(target.current_leader_epoch)
+            end = follower.end_offset
+            if target.offset > end:
+                raise ApiError(ErrorCode.OFFSET_OUT_OF_RANGE)
+            size = self._read_partition(target, follower, data, end)
+        except ApiError as error:
+            self._fail(data, error.code)
+            if error.code in _LED_ELSEWHERE and limits.api_version >= _HINTS_FROM:
+                self._hint(target, data)
+        self._left = max(0, self._left - size)
+        self.size += size
+        return PartitionRead(target, follower, data, size)
+
     def _find(self, target: FetchTarget) -> Partition:
         limits = self._limits
         if limits.api_version >= 13:
@@ -116,13 +160,18 @@ class FetchReader:
         partition.check_leader_epoch(target.current_leader_epoch)
         return partition
 
-    def _read_partition(self, target: FetchTarget, partition: Partition, data: PartitionData) -> int:
+    def _read_partition(
+        self, target: FetchTarget, partition: Partition, data: PartitionData, end: int | None = None
+    ) -> int:
+        """end: where a follower's replica ends."""
         limits = self._limits
         partition_log = partition.log
         if limits.api_version < _ZSTD_FROM_VERSION and partition_log.config.compression_type == "zstd":
             raise ApiError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE)
         high_watermark = partition_log.high_watermark
         last_stable_offset = partition_log.last_stable_offset
+        if end is not None:
+            high_watermark, last_stable_offset = min(high_watermark, end), min(last_stable_offset, end)
         if target.last_fetched_epoch >= 0 and self._diverges(target, partition, data):
             data.high_watermark = high_watermark
             data.last_stable_offset = last_stable_offset

@@ -70,8 +70,17 @@ class FetchSessions:
         self._random_id = random_id
         self._sessions: dict[int, FetchSession] = {}
 
+    def forget_all(self) -> None:
+        """The node stops."""
+        self._sessions.clear()
+
     def __len__(self) -> int:
         return len(self._sessions)
+
+    def targets_of(self, session_id: int) -> list[FetchTarget]:
+        """What a session fetches; nothing of one that is not there."""
+        session = self._sessions.get(session_id)
+        return [] if session is None else list(session.targets.values())
 
     def plan(self, request: FetchRequest, api_version: int) -> FetchPlan:
         """Find or end the session a request speaks of, and apply what it changes."""

@@ -15,6 +15,8 @@ from broker.deferred import Deferred, start
 from broker.dispatch import Dispatcher
 from broker.fetch.sessions import FetchSessions
 from broker.log_dirs import LogDirs
+from broker.nodes.followers import Followers
+from broker.nodes.hints import LeaderHints
 from broker.partitions import Partitions
 from broker.producer_ids import ProducerIds
 from broker.routes import routes, table
@@ -37,13 +39,14 @@ NodeState = Literal["running", "stopped", "isolated"]
 RUNNING: Final = "running"
 STOPPED: Final = "stopped"
 ISOLATED: Final = "isolated"
+_RACK_AWARE: Final = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
 
 
 class Node:
     """One node. Made by its cluster once the controller has loaded; `start` begins to serve.
 
-    state: "isolated" is a node that clients reach but the controller does not. listeners: None where nothing listens
-    (tests that call the dispatcher).
+    state: "isolated" is a node that clients reach but the controller does not. frozen: its replicas follow nobody.
+    listeners: None where nothing listens (tests that call the dispatcher).
     """
 
     def __init__(self, cluster: Cluster, config: BrokerConfig, rack: str | None, incarnation_id: bytes) -> None:
@@ -53,6 +56,8 @@ class Node:
         self.rack = rack
         self.incarnation_id = incarnation_id
         self.state: NodeState = RUNNING
+        self.frozen = False
+        self.stopped_cleanly = False
         self.listeners: NodeListeners | None = None
         controller, clock, manager = cluster.controller, cluster.clock, cluster.manager
         self.partitions = Partitions(
@@ -70,6 +75,16 @@ class Node:
             group_config(config),
             cluster.member_ids.next,
         )
+        self.partitions.hints = LeaderHints(controller.image, cluster.addresses)
+        replicas = cluster.replicas
+        if replicas is not None:
+            self.partitions.replication = replicas
+            self.partitions.followers = Followers(
+                self,
+                controller.image,
+                replicas,
+                rack_aware=config.get_text("replica.selector.class") == _RACK_AWARE,
+            )
         producer_ids = ProducerIds(self._allocate_producer_ids)
         self.markers = TransactionMarkers(self.partitions, self.groups, clock)
         self.transactions = TransactionCoordinator(
@@ -141,10 +156,15 @@ class Node:
 
     def image_changed(self, change: ImageChange) -> None:
         """Partitions and coordinators follow the image."""
+        followers = self.partitions.followers
         for topic in change.deleted_topics:
             self.partitions.topic_deleted(topic)
+            if followers is not None:
+                followers.deleted(topic)
         for topic, indexes in change.partitions.values():
             for index in indexes:
+                if followers is not None:
+                    followers.changed(topic, index)
                 if not self.partitions.leader_changed(topic, index):
                     continue
                 if topic.name == OFFSETS_TOPIC:

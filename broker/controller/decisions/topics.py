@@ -11,7 +11,7 @@ from broker.controller.decisions.configs import check_size, clear_elr_records
 from broker.controller.decisions.decision import MAX_RECORDS_PER_OPERATION, Decision, too_many_records
 from broker.controller.image import BrokerImage, ClusterImage
 from broker.controller.names import name_problem
-from broker.controller.placement import Below, place
+from broker.controller.placement import Below, place, usable_brokers
 from broker.controller.ports import (
     RESOURCE_BROKER,
     RESOURCE_TOPIC,
@@ -58,11 +58,15 @@ class CreatedTopic:
 
 @define(slots=True, frozen=True)
 class TopicDefaults:
-    """`num.partitions` and `default.replication.factor`, and the node whose configs a new topic's answer shows."""
+    """`num.partitions` and `default.replication.factor`, and the node whose configs a new topic's answer shows.
+
+    lenient_factor: a replication factor above the number of brokers means all of them (kwire's own setting).
+    """
 
     num_partitions: int
     replication_factor: int
     node_id: int
+    lenient_factor: bool = False
 
 
 @define(slots=True)
@@ -164,6 +168,8 @@ def _placed(image: ClusterImage, topic: NewTopic, tools: TopicTools) -> list[tup
     defaults = tools.defaults
     partitions = defaults.num_partitions if topic.num_partitions == -1 else topic.num_partitions
     factor = defaults.replication_factor if topic.replication_factor == -1 else topic.replication_factor
+    if defaults.lenient_factor:
+        factor = min(factor, max(len(usable_brokers(image.brokers.values())), 1))
     try:
         return place(image.brokers.values(), partitions, factor, tools.below)
     except ApiError as error:

@@ -8,12 +8,14 @@ from broker.clock import Clock
 from broker.context import RequestContext
 from broker.deferred import Deferred
 from broker.fetch.parked import ParkedFetch
+from broker.fetch.racks import RackAwareReader
 from broker.fetch.read import READ_COMMITTED, READ_UNCOMMITTED, FetchLimits, FetchReader, PartitionRead
 from broker.fetch.sessions import FetchPlan, FetchSessions, Kind, move_to_end, remember
 from broker.partitions import Partitions
 from kwire.error_codes import ErrorCode
-from kwire.messages.fetch import FetchableTopicResponse, FetchRequest, FetchResponse, PartitionData
+from kwire.messages.fetch import FetchableTopicResponse, FetchRequest, FetchResponse, NodeEndpoint, PartitionData
 
+_RACKS_FROM: Final = 11
 _BY_TOPIC_ID: Final = 13
 # KIP-903: the replica's id moved into a tagged field.
 _REPLICA_STATE_FROM: Final = 15
@@ -37,10 +39,14 @@ def fetch(
         request.isolation_level,
         request.replica_state.replica_id if version >= _REPLICA_STATE_FROM else request.replica_id,
     )
-    reader = FetchReader(partitions, limits)
+    followers = partitions.followers
+    if followers is not None and followers.rack_aware and request.rack_id and version >= _RACKS_FROM:
+        reader: FetchReader = RackAwareReader(partitions, limits, followers, request.rack_id)
+    else:
+        reader = FetchReader(partitions, limits)
     reader.read_all(plan.targets)
     if reader.enough or request.max_wait_ms <= 0 or not plan.targets:
-        return _answer(reader, plan, sessions, version)
+        return _answer(reader, plan, sessions, ctx, partitions)
     parked = ParkedFetch(partitions, clock, limits, reader, request.max_wait_ms)
     answer: Deferred[FetchResponse] = Deferred()
     connection = ctx.connection
@@ -48,14 +54,16 @@ def fetch(
 
     def finish(done: Deferred[FetchReader]) -> None:
         connection.abandon = None
-        answer.resolve(_answer(done.result(), plan, sessions, version))
+        answer.resolve(_answer(done.result(), plan, sessions, ctx, partitions))
 
     parked.done.add_callback(finish)
     return answer
 
 
-def _answer(reader: FetchReader, plan: FetchPlan, sessions: FetchSessions, version: int) -> FetchResponse:
-    by_id = version >= _BY_TOPIC_ID
+def _answer(
+    reader: FetchReader, plan: FetchPlan, sessions: FetchSessions, ctx: RequestContext, partitions: Partitions
+) -> FetchResponse:
+    by_id = ctx.api_version >= _BY_TOPIC_ID
     session_id = 0
     told = reader.reads
     session = plan.session
@@ -71,7 +79,13 @@ def _answer(reader: FetchReader, plan: FetchPlan, sessions: FetchSessions, versi
         for read in told:
             remember(read.target, read.data, read.size > 0)
         session_id = sessions.create(plan.targets, by_id)
-    return FetchResponse(session_id=session_id, responses=_by_topic(told, by_id))
+    response = FetchResponse(session_id=session_id, responses=_by_topic(told, by_id))
+    if reader.leaders and partitions.hints is not None:
+        response.node_endpoints = [
+            NodeEndpoint(node_id=node_id, host=host, port=port, rack=rack)
+            for node_id, host, port, rack in partitions.hints.endpoints(reader.leaders, ctx)
+        ]
+    return response
 
 
 def _failed(request: FetchRequest) -> FetchResponse:

@@ -8,7 +8,7 @@ Several answers wait together; nothing is waited for in the usual case.
 from __future__ import annotations
 
 import struct
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, Final, TypeAlias, cast
 
 from broker.context import RequestContext
@@ -20,6 +20,8 @@ from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
 from kwire.messages.produce import (
     BatchIndexAndErrorMessage,
+    LeaderIdAndEpoch,
+    NodeEndpoint,
     PartitionProduceResponse,
     ProduceRequest,
     ProduceResponse,
@@ -30,6 +32,8 @@ from log.append_errors import RecordsRejectedError
 from log.append_validation import AppendOrigin, validate_produce
 
 BY_TOPIC_ID: Final = 13
+_ALL: Final = -1
+_HINTS_FROM: Final = 10
 # Only Kafka's own tool that repairs internal topics may write them.
 _INTERNAL_WRITER: Final = "__admin_client"
 _TRANSACTIONAL_BIT: Final = 0x10
@@ -55,6 +59,7 @@ def append_all(
     topics: dict[str | bytes, TopicProduceResponse] = {}
     waiting: list[tuple[Partition, int, PartitionProduceResponse]] | None = None
     failed = False
+    misled: list[tuple[TopicProduceData, PartitionProduceResponse]] | None = None
     repeated = _repeated(request, by_id)
     for topic in request.topic_data:
         key = topic.topic_id if by_id else topic.name
@@ -80,15 +85,20 @@ def append_all(
                     guard = verdict
                 if partition.is_internal and ctx.client_id != _INTERNAL_WRITER:
                     raise ApiError(ErrorCode.INVALID_TOPIC_EXCEPTION)
+                if partition.under_min_isr and acks == _ALL:
+                    raise ApiError(ErrorCode.NOT_ENOUGH_REPLICAS)
                 info = partition.append(records, AppendOrigin.CLIENT, guard)
             except ApiError as error:
                 failed = True
                 answer = refused(data.index, partition, error)
+                if error.code is ErrorCode.NOT_LEADER_OR_FOLLOWER:
+                    misled = misled or []
+                    misled.append((topic, answer))
             else:
                 answer.base_offset = info.first_offset
                 answer.log_append_time_ms = info.log_append_time_ms
                 answer.log_start_offset = info.log_start_offset
-                if info.last_offset >= partition.high_watermark:
+                if info.last_offset >= partition.high_watermark and not (partition.held and acks != _ALL):
                     if waiting is None:
                         waiting = []
                     waiting.append((partition, info.last_offset, answer))
@@ -96,9 +106,32 @@ def append_all(
     if acks == 0:
         return Refusal("a produce request with acks=0 failed") if failed else None
     result = ProduceResponse(responses=list(topics.values()))
+    if misled is not None:
+        _add_hints(result, misled, ctx, partitions)
     if waiting is not None:
-        return _when_committed(result, waiting)
+        return _when_committed(result, waiting, request.timeout_ms, ctx, partitions)
     return result
+
+
+def _add_hints(
+    result: ProduceResponse,
+    misled: Iterable[tuple[TopicProduceData | Partition, PartitionProduceResponse]],
+    ctx: RequestContext,
+    partitions: Partitions,
+) -> None:
+    """Tell who leads the partitions that are led elsewhere, and where those nodes are.  (KIP-951)"""
+    hints = partitions.hints
+    if ctx.api_version < _HINTS_FROM or hints is None:
+        return
+    for where, answer in misled:
+        name = where.topic if isinstance(where, Partition) else where.name
+        leader, epoch = hints.leader(name, where.topic_id, answer.index)
+        answer.current_leader = LeaderIdAndEpoch(leader_id=leader, leader_epoch=epoch)
+    leaders = [answer.current_leader.leader_id for _, answer in misled]
+    result.node_endpoints = [
+        NodeEndpoint(node_id=node_id, host=host, port=port, rack=rack)
+        for node_id, host, port, rack in hints.endpoints(leaders, ctx)
+    ]
 
 
 def find(partitions: Partitions, topic: TopicProduceData, index: int, *, by_id: bool) -> Partition:
@@ -166,17 +199,26 @@ def _repeated(request: ProduceRequest, by_id: bool) -> set[int] | None:
 
 
 async def _when_committed(
-    result: ProduceResponse, waiting: list[tuple[Partition, int, PartitionProduceResponse]]
+    result: ProduceResponse,
+    waiting: list[tuple[Partition, int, PartitionProduceResponse]],
+    timeout_ms: int,
+    ctx: RequestContext,
+    partitions: Partitions,
 ) -> ProduceResponse:
-    """Answer once every batch is as durable as its topic asks for."""
-    committed: list[Deferred[None]] = [partition.committed(last + 1) for partition, last, _ in waiting]
-    for done, (_, _, answer) in zip(committed, waiting, strict=True):
+    """Answer once every batch is as durable as its topic asks for, and on the replicas in sync."""
+    committed: list[Deferred[None]] = [partition.committed(last + 1, timeout_ms) for partition, last, _ in waiting]
+    misled: list[tuple[Partition, PartitionProduceResponse]] = []
+    for done, (partition, _, answer) in zip(committed, waiting, strict=True):
         try:
             await done
         except ApiError as error:
             answer.error_code = error.code
             answer.base_offset = -1
             answer.log_append_time_ms = -1
+            if error.code is ErrorCode.NOT_LEADER_OR_FOLLOWER:
+                misled.append((partition, answer))
+    if misled:
+        _add_hints(result, misled, ctx, partitions)
     return result
 
 

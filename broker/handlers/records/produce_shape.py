@@ -253,7 +253,7 @@ def learn(
             partition = partitions.get(topic.name, data.index)
     except ApiError:
         return
-    if partition is None or partition.is_internal:
+    if partition is None or partition.is_internal or partition.held:
         return
     flexible = bound.api_version >= _FLEXIBLE_FROM
     tail = len(_FLEXIBLE_TAIL) if flexible else 0

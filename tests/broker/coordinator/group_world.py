@@ -67,6 +67,13 @@ from kwire.records import BatchHeader
 PARTITIONS = 4
 
 
+class OnlyNode:
+    """It leads everything."""
+
+    def coordinator(self, _topic: str, _key: str, /) -> int:
+        return 1
+
+
 class MemoryLog:
     """A partition's log. `hold` keeps appends uncommitted until `commit`; `fail_append` raises at the next append."""
 
@@ -453,6 +460,6 @@ class World:
             request = FindCoordinatorRequest(key_type=key_type, key=keys[0])
         context = self.context(ApiKey.FIND_COORDINATOR, version)
         response: FindCoordinatorResponse = value(
-            start(find_coordinator(request, context, self.coordinator, self.transactions, self.addresses))
+            start(find_coordinator(request, context, self.coordinator, self.transactions, self.addresses, OnlyNode()))
         )
         return response

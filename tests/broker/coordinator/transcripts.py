@@ -10,7 +10,7 @@ from broker.deferred import Deferred, start
 from broker.routes import api_name
 from kwire import codec
 from kwire.api_keys import ApiKey
-from tests.broker.coordinator.group_world import World
+from tests.broker.coordinator.group_world import OnlyNode, World
 
 
 def response_class(api: ApiKey) -> type[Any]:
@@ -43,7 +43,7 @@ class WorldDriver:
         module = importlib.import_module(f"broker.handlers.groups.{api.name.lower()}")
         handler = getattr(module, api.name.lower())
         context = self.world.context(api, version, client_id)
-        services = (self.world.transactions, self.world.addresses) if api is ApiKey.FIND_COORDINATOR else ()
+        services = (self.world.transactions, self.world.addresses, OnlyNode()) if api is ApiKey.FIND_COORDINATOR else ()
         answered = handler(decoded, context, self.world.coordinator, *services)
         if inspect.iscoroutine(answered):
             answer: Deferred[Any] = start(answered)
