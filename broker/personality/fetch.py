@@ -53,6 +53,8 @@ def convert(response: FetchResponse, version: int, wanted: Wanted, turn: int) ->
     first = turn % len(answers) if answers else 0
     for topic, partition in answers[first:] + answers[:first]:
         records = partition.records
+        if partition.error_code == ErrorCode.UNSUPPORTED_COMPRESSION_TYPE:
+            partition.records = None
         if not isinstance(records, FileRange):
             continue
         offset, most_bytes = wanted[(topic, partition.partition_index)]
@@ -64,6 +66,7 @@ def convert(response: FetchResponse, version: int, wanted: Wanted, turn: int) ->
             partition.records = down_converted(records.read(), magic, offset, budget)
         except ApiError as error:
             _fail(partition, error.code)
+            partition.records = None
         except (KwireError, ValueError, OSError):
             logger.exception("cannot convert %s-%d at offset %d", topic, partition.partition_index, offset)
             _fail(partition, ErrorCode.UNKNOWN_SERVER_ERROR)

@@ -52,6 +52,8 @@ def _answer(
 ) -> ListOffsetsPartitionResponse:
     answer = ListOffsetsPartitionResponse(partition_index=wanted.partition_index)
     try:
+        if wanted.timestamp < _EARLIEST:
+            raise ApiError(ErrorCode.UNSUPPORTED_VERSION)
         partition = partitions.get(topic, wanted.partition_index)
         if partition is None:
             raise ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)

@@ -83,7 +83,7 @@ def _convert(
         return None
     try:
         partition = partitions.get(topic.name, data.index)
-        if partition is None or partition.is_internal:
+        if partition is None:
             return None  # refused for that
         batch = converted(records, partition.log.config.max_message_bytes)
     except ApiError as error:

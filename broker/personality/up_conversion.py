@@ -12,10 +12,10 @@ from typing import Final
 
 from kwire.error_codes import ErrorCode
 from kwire.errors import CorruptRecordsError
-from kwire.records.batch import LOG_OVERHEAD
+from kwire.records.batch import CODEC_MASK, LOG_OVERHEAD
 from kwire.records.builder import RecordBatchBuilder
 from kwire.records.compression import Codec, decompress
-from kwire.records.legacy import Message, iter_messages
+from kwire.records.legacy import Message, UnreadableMessageError, iter_messages
 from log.append_errors import RecordsRejectedError
 from log.append_validation import PACKED_ANEW_LIMIT, WALKED_WHOLE
 
@@ -41,7 +41,7 @@ def converted(records: memoryview, max_message_bytes: int) -> bytearray | None:
     if not messages:
         return None
     first = messages[0]
-    codec = next((message.codec for message in messages if message.codec is not Codec.NONE), Codec.NONE)
+    codec = next((codec for message in messages if (codec := _codec_of(message)) is not Codec.NONE), Codec.NONE)
     if codec is not Codec.NONE and len(messages) > 1:
         raise RecordsRejectedError(ErrorCode.INVALID_RECORD, "Compressed outer record has more than one batch")
     builder = RecordBatchBuilder(codec=codec, timestamp_type=first.timestamp_type)
@@ -49,9 +49,7 @@ def converted(records: memoryview, max_message_bytes: int) -> bytearray | None:
     try:
         for message in found:
             if builder.record_count >= PACKED_ANEW_LIMIT:
-                raise RecordsRejectedError(
-                    ErrorCode.MESSAGE_TOO_LARGE, f"more than {PACKED_ANEW_LIMIT} messages of an old format at once"
-                )
+                raise _too_many()
             if message.timestamp > builder.log_append_time:
                 builder.log_append_time = message.timestamp
             builder.append(
@@ -63,7 +61,7 @@ def converted(records: memoryview, max_message_bytes: int) -> bytearray | None:
         raise RecordsRejectedError(ErrorCode.UNKNOWN_SERVER_ERROR, str(error)) from None
     if not builder.record_count:
         raise RecordsRejectedError(
-            ErrorCode.UNKNOWN_SERVER_ERROR, "Found invalid compressed record set with no inner records"
+            ErrorCode.INVALID_RECORD, "Found invalid compressed record set with no inner records"
         )
     return builder.build()
 
@@ -81,37 +79,59 @@ def _checked(records: memoryview, max_message_bytes: int) -> list[Message]:
                     f"{max_message_bytes}.",
                 )
             if len(found) >= PACKED_ANEW_LIMIT:
-                raise RecordsRejectedError(
-                    ErrorCode.MESSAGE_TOO_LARGE, f"more than {PACKED_ANEW_LIMIT} messages of an old format at once"
-                )
+                raise _too_many()
             found.append(message)
-        codecs = {message.codec for message in found}
     except CorruptRecordsError as error:
-        raise RecordsRejectedError(ErrorCode.CORRUPT_MESSAGE, str(error)) from None
-    if any(message.magic != found[0].magic for message in found):
-        raise RecordsRejectedError(ErrorCode.INVALID_RECORD, "a message's magic is not the same as the first one's")
-    del codecs
+        raise _refusal(error) from None
     return found
 
 
 def _whole(records: memoryview) -> int:
-    """Where the last whole message ends. RecordsRejectedError: sizes and magics that cannot be."""
+    """Where the last whole message ends. RecordsRejectedError: sizes and magics that cannot be, or differ."""
     position = 0
     size = len(records)
+    first_magic = records[_MAGIC] if size > _MAGIC else 0
     while size - position > LOG_OVERHEAD:
         length = int.from_bytes(records[position + _OFFSET_BYTES : position + LOG_OVERHEAD], "big", signed=True)
         if length < _LEAST_LENGTH:
             raise RecordsRejectedError(
                 ErrorCode.CORRUPT_MESSAGE, f"Record size {length} is less than the minimum record overhead (14)"
             )
-        if size - position > _MAGIC and records[position + _MAGIC] > _MOST_MAGIC:
-            raise RecordsRejectedError(
-                ErrorCode.CORRUPT_MESSAGE, f"Invalid magic found in record: {records[position + _MAGIC]}"
-            )
         if position + LOG_OVERHEAD + length > size:
             break
+        magic = records[position + _MAGIC]
+        if magic > _MOST_MAGIC:
+            raise RecordsRejectedError(ErrorCode.CORRUPT_MESSAGE, f"Invalid magic found in record: {magic}")
+        if magic != first_magic:
+            raise RecordsRejectedError(
+                ErrorCode.INVALID_RECORD,
+                f"Batch magic {magic} is not the same as the first batch's magic byte {first_magic}",
+            )
         position += LOG_OVERHEAD + length
     return position
+
+
+def _codec_of(message: Message) -> Codec:
+    """RecordsRejectedError: zstd, which old formats have not; UNKNOWN_SERVER_ERROR for a number that is no codec."""
+    number = message.attributes & CODEC_MASK
+    if number == Codec.ZSTD:
+        raise RecordsRejectedError(
+            ErrorCode.INVALID_RECORD, f"Invalid compression type zstd of a message of magic {message.magic}"
+        )
+    if number > Codec.ZSTD:
+        raise RecordsRejectedError(ErrorCode.UNKNOWN_SERVER_ERROR, f"Unknown compression type id: {number}")
+    return Codec(number)
+
+
+def _refusal(error: CorruptRecordsError) -> RecordsRejectedError:
+    unreadable = isinstance(error, UnreadableMessageError)
+    return RecordsRejectedError(ErrorCode.UNKNOWN_SERVER_ERROR if unreadable else ErrorCode.CORRUPT_MESSAGE, str(error))
+
+
+def _too_many() -> RecordsRejectedError:
+    return RecordsRejectedError(
+        ErrorCode.MESSAGE_TOO_LARGE, f"more than {PACKED_ANEW_LIMIT} messages of an old format at once"
+    )
 
 
 def _inner(wrapper: Message, codec: Codec) -> Iterator[Message]:
@@ -125,8 +145,8 @@ def _inner(wrapper: Message, codec: Codec) -> Iterator[Message]:
     except CorruptRecordsError as error:
         raise RecordsRejectedError(ErrorCode.UNKNOWN_SERVER_ERROR, str(error)) from None
     try:
-        for message in iter_messages(unpacked):
-            if message.codec is not Codec.NONE:
+        for message in iter_messages(unpacked, partial_tail=True):
+            if message.attributes & CODEC_MASK:
                 raise RecordsRejectedError(
                     ErrorCode.INVALID_RECORD,
                     "Compressed outer record should not have an inner record with a compression attribute set",
@@ -137,4 +157,4 @@ def _inner(wrapper: Message, codec: Codec) -> Iterator[Message]:
                 )
             yield message
     except CorruptRecordsError as error:
-        raise RecordsRejectedError(ErrorCode.CORRUPT_MESSAGE, str(error)) from None
+        raise _refusal(error) from None

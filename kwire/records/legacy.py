@@ -31,6 +31,10 @@ _MIN_SIZES = (14, 22)
 _BODY = 18
 
 
+class UnreadableMessageError(CorruptRecordsError):
+    """A message whose size and checksum are right, and whose fields are not."""
+
+
 @define(slots=True)
 class Message:
     """One message or wrapper as it stands in the data, at `position`. `timestamp` is -1 in magic 0."""
@@ -104,21 +108,19 @@ def _read_message(view: memoryview, position: int, length: int) -> Message:
         (timestamp,) = _INT64.unpack_from(view, at)
         at += 8
     key, at = _read_field(view, at, end)
-    value, at = _read_field(view, at, end)
-    if at != end:
-        raise CorruptRecordsError(f"the message at {position} has {end - at} bytes too many")
+    value, _ = _read_field(view, at, end)  # bytes behind it are ignored, as in Kafka
     return Message(position, offset, LOG_OVERHEAD + length, crc, magic, attributes, timestamp, key, value)
 
 
 def _read_field(view: memoryview, at: int, end: int) -> tuple[memoryview | None, int]:
     if at + 4 > end:
-        raise CorruptRecordsError("a message is cut short")
+        raise UnreadableMessageError("a message is cut short")
     (length,) = _INT32.unpack_from(view, at)
     at += 4
     if length < 0:
         return None, at
     if length > end - at:
-        raise CorruptRecordsError(f"a field of {length} bytes, {end - at} are left")
+        raise UnreadableMessageError(f"a field of {length} bytes, {end - at} are left")
     return view[at : at + length], at + length
 
 
