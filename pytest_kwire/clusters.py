@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from kwire.testing import Broker, Cluster
 
 _OPEN: Final = pytest.StashKey[list["Cluster"]]()
+# Of clusters that are forked, by name: the snapshot that is.
+_SNAPSHOTS: Final = pytest.StashKey[dict[str, str]]()
 _NAME_CHARACTERS: Final = 60
 
 
@@ -46,15 +48,19 @@ class ClustersOfTest:
         options.setdefault("name", self._name())
         return self._keep(self._broker.create_cluster(**options))
 
-    def fork(self, parent: Any, **options: Any) -> Cluster:
-        """A fork of a cluster or of a snapshot, and in it the topics that the marker names."""
+    def fork(self, parent: Cluster, **options: Any) -> Cluster:
+        """A fork of a cluster as it is when it is first forked, and in it the topics that the marker names."""
         topics = options.pop("topics", None)
         if options:
             raise pytest.UsageError(
                 f"{self._item.nodeid}: a fork has its parent's {', '.join(sorted(options))}; "
                 "give them where the parent is made, or snapshot=None for a cluster that is no fork"
             )
-        cluster = self._keep(parent.fork(name=self._name()))
+        snapshots = self._item.config.stash.setdefault(_SNAPSHOTS, {})
+        if parent.name not in snapshots:
+            # Forking a snapshot is quicker than the cluster itself, and each test sees the same.
+            snapshots[parent.name] = parent.snapshots.take().name
+        cluster = self._keep(parent.fork(snapshot=snapshots[parent.name], name=self._name()))
         if topics is not None:
             cluster.create_topics(topics)
         return cluster

@@ -96,8 +96,8 @@ def kafka_broker(pytestconfig: pytest.Config) -> Iterator[Broker]:
 
 
 @pytest.fixture(scope="session")
-def kafka_seed() -> Any:
-    """Override it to seed once and fork for each test: a cluster or a snapshot, of module or session scope."""
+def kafka_seed() -> Cluster | None:
+    """Override it, in module or session scope, to seed a cluster once; each test's cluster is a fork of it then."""
     return None
 
 
@@ -119,7 +119,7 @@ def kafka_cluster(request: pytest.FixtureRequest, kafka_broker: Broker) -> Itera
     with ClustersOfTest(request.node, kafka_broker) as clusters:
         options = cluster_options(request.node)
         seed = options.pop("snapshot", "kafka_seed")
-        parent = request.getfixturevalue(seed) if isinstance(seed, str) else seed
+        parent = None if seed is None else request.getfixturevalue(seed)
         yield clusters.create(**options) if parent is None else clusters.fork(parent, **options)
 
 

@@ -67,10 +67,7 @@ class Cluster:
 
         The same are records, offsets, groups, transactions, configs and ids; its listeners are its own.
         """
-        given = {"name": name, "snapshot": snapshot, "seed": seed}
-        body = {key: value for key, value in given.items() if value is not None}
-        answer = self.http.request("POST", f"{self.path}/fork", body)
-        return Cluster(self.http, answer["name"], answer)
+        return self.snapshots.fork(snapshot, name=name, seed=seed)
 
     # Topics and records, without a Kafka client.
 
