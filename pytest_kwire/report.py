@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import pytest
 
@@ -50,4 +51,33 @@ def group_lines(cluster: Cluster) -> Iterator[str]:
 
 
 def request_lines(cluster: Cluster, most: int) -> Iterator[str]:
-    return iter(())
+    """A line for each of the last requests, and for those that have no answer yet."""
+    query = {"limit": most, "bodies": False}
+    transcript = cluster.http.request("GET", f"{cluster.path}/transcript", query=query)
+    if not transcript["enabled"]:
+        yield "(the transcript is off)"
+        return
+    exchanges, unanswered = transcript["exchanges"], transcript["open"]
+    yield f"the last {len(exchanges)} of {transcript['next_sequence']} requests, by the cluster's clock:"
+    for exchange in exchanges:
+        yield f"  {_exchange(exchange)} -> {_answer(exchange)}"
+    for exchange in unanswered:
+        yield f"  {_exchange(exchange)} (no answer yet)"
+
+
+def _exchange(exchange: dict[str, Any]) -> str:
+    began = datetime.fromtimestamp(exchange["began_ms"] / 1000, UTC)
+    about = " ".join([*exchange["topics"], *(f"group={group}" for group in exchange["groups"])])
+    return (
+        f"{began:%H:%M:%S}.{began.microsecond // 1000:03d} node {exchange['node']} {exchange['client_id'] or '-'} "
+        f"{exchange['api']} v{exchange['version']}{f' {about}' if about else ''}"
+    )
+
+
+def _answer(exchange: dict[str, Any]) -> str:
+    errors = ", ".join(
+        name if count == 1 else f"{name} x {count}" for name, count in exchange["errors"].items() if name != "NONE"
+    )
+    outcome = "ok" if exchange["outcome"] == "answered" else exchange["outcome"]
+    notes = "".join(f" [{note}]" for note in exchange["notes"])
+    return f"{errors or outcome} in {exchange['latency_ms']:.1f} ms{notes}"
