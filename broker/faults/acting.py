@@ -22,6 +22,7 @@ from broker.faults.answers import (
     Key,
     Resolve,
     copied,
+    described,
     elements,
     layout_for,
     narrowed,
@@ -31,7 +32,8 @@ from broker.faults.answers import (
     with_errors,
 )
 from broker.faults.layouts import Layout, answers_only, field_of, in_version, layouts_of
-from broker.faults.rules import Facts, Rule
+from broker.faults.rules import Facts, Rule, Seen
+from broker.routes import api_name
 from kwire.api_keys import ApiKey
 from kwire.error_codes import ErrorCode
 from kwire.messages import request_class, response_class
@@ -125,10 +127,15 @@ class FaultInterceptor:
                 over = True
                 continue
             if not rule.fits(facts):
+                self._note(rule, exchange, "other")
                 continue
             if plan is None:
                 plan = _Plan()
+            matched, fired = rule.matched, rule.fired
             self._consider(rule, exchange, plan)
+            self._note(
+                rule, exchange, "fired" if rule.fired > fired else "passed" if rule.matched > matched else "other"
+            )
             over = over or rule.is_spent
             if plan.close is not None or plan.drop_request or plan.whole is not None:
                 break
@@ -149,6 +156,13 @@ class FaultInterceptor:
 
         waiting.add_callback(settle)
         return settled
+
+    def _note(self, rule: Rule, exchange: Exchange, outcome: str) -> None:
+        ctx = exchange.ctx
+        about = described(exchange.api, ctx.api_version, exchange.request, self._resolve)
+        rule.recent.append(
+            Seen(api_name(exchange.api), ctx.api_version, ctx.client_id, about, outcome, exchange.began_at_ms)
+        )
 
     def _consider(self, rule: Rule, exchange: Exchange, plan: _Plan) -> None:
         """Ask one rule, and note in the plan what it does."""
@@ -416,6 +430,7 @@ class FaultInterceptor:
             self._act(rule, exchange, plan)
             exchange.notes.append(f"{rule}: error {rule.spec.error.name} for {len(keys)}")
             merge.failures.update(dict.fromkeys(keys, Failure(rule.spec.error, rule.spec.message)))
+            self._note(rule, exchange, "fired")
             if rule.is_spent:
                 self._rule_over()
 

@@ -43,6 +43,7 @@ _MINUS_ONE: Final = frozenset(
     )
 )
 """What is told as unknown beside an error, whatever the schema's default is."""
+_DESCRIBED: Final = 5
 _ECHOED: Final = ("member_id", "client_instance_id", "endpoint_type")
 """Fields of the whole that an error answer repeats."""
 
@@ -121,6 +122,27 @@ def elements(request: Any, layout: Layout, resolve: Resolve) -> list[Element]:
 
     walk(request, 0, (), (), whole_subject(request))
     return found
+
+
+def described(api: ApiKey, version: int, request: Any, resolve: Resolve) -> str:
+    """What a request is about, for people: `orders-0, orders-1` or `group billing`."""
+    found = layouts_of(api, version)
+    subjects = [each.subject for each in elements(request, found[0], resolve)] if found else [whole_subject(request)]
+    texts = [_text_of(each) for each in subjects[:_DESCRIBED]]
+    if len(subjects) > _DESCRIBED:
+        texts.append(f"and {len(subjects) - _DESCRIBED} more")
+    return ", ".join(text for text in texts if text)
+
+
+def _text_of(subject: Subject) -> str:
+    parts = []
+    if subject.group is not None:
+        parts.append(f"group {subject.group[:100]}")
+    if subject.transactional_id is not None:
+        parts.append(f"transactional id {subject.transactional_id[:100]}")
+    if subject.topic is not None:
+        parts.append(subject.topic if subject.partition is None else f"{subject.topic}-{subject.partition}")
+    return " ".join(parts)
 
 
 def response_elements(request: Any, response: Any, layout: Layout, resolve: Resolve) -> list[Element]:

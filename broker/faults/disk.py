@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Any, Final, cast
 
 from broker.clock import Clock
+from broker.controller.names import CLUSTER_METADATA_TOPIC
 from broker.faults.answers import Subject
 from broker.faults.rules import Rule
 from log.storage import Bytes, OpenFile, RealFile, RealStorage, Storage
@@ -39,7 +40,7 @@ class DiskFaults:
     def failure(self, operation: str, path: str) -> OSError | None:
         """What an operation on a path is to fail with."""
         subject = subject_of(path)
-        if subject is None:
+        if subject is None or subject.topic == CLUSTER_METADATA_TOPIC:  # a broker without its metadata has no clients
             return None
         for rule in self._rules:
             with self._lock:

@@ -6,15 +6,18 @@ no gate at the listeners.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from broker.faults.acting import FaultInterceptor
+from broker.faults.answers import Subject
 from broker.faults.disk import DiskFaults, ask
 from broker.faults.rules import Rule
 from broker.faults.spec import RuleError, RuleSpec, parse, text_fits
 from kwire.api_keys import ApiKey
+from kwire.errors import ApiError
 
 if TYPE_CHECKING:
     from broker.clock import Timer
@@ -159,12 +162,32 @@ class Faults:
         self._settle()
         for rule in rules:
             rule.release()
+            if rule.spec.is_disk:
+                self._mend(rule)
+
+    def _mend(self, rule: Rule) -> None:
+        """The disk is sound again: partitions that went offline are opened anew, from what the files hold."""
+        for log in list(self._cluster.manager.open_logs()):
+            if not (log.offline and rule.fits_subject(Subject(topic=log.topic, partition=log.partition))):
+                continue
+            try:
+                self._cluster.manager.reopen(log.topic, log.partition, now_ms=self._clock.now_ms())
+            except ApiError as error:
+                logger.warning("%s-%d cannot be opened again: %s", log.topic, log.partition, error)
+                continue
+            for node in self._cluster.nodes.values():
+                with contextlib.suppress(ApiError):  # another node's to lead
+                    partition = node.partitions.get(log.topic, log.partition)
+                    if partition is not None:
+                        partition.reopen()
 
     def _time_over(self, rule: Rule) -> None:
         self._timers.pop(rule.id, None)
         rule.expired = True
         self._settle()
         rule.release()
+        if rule.spec.is_disk:
+            self._mend(rule)
 
     def _over(self) -> None:
         """A rule has acted for the last time: what nobody needs any more goes, once the request is through."""

@@ -6,9 +6,10 @@ of these `probability` lets some act; after `times` of them the rule is spent. A
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import define, field
 
@@ -17,6 +18,8 @@ from broker.faults.spec import RuleSpec, text_fits
 if TYPE_CHECKING:
     from broker.deferred import Deferred
     from broker.faults.answers import Element, Key, Subject
+
+RECENT: Final = 20
 
 State = Literal["active", "spent", "expired"]
 
@@ -33,6 +36,19 @@ class Facts:
     listener: str
 
 
+@define(slots=True, frozen=True)
+class Seen:
+    """A request that a rule was asked about. about: what it names, for people. outcome: "fired"; "passed": it matched,
+    and was let pass (skip, every, probability); "other": it is none the rule is about."""
+
+    api: str
+    version: int
+    client_id: str | None
+    about: str
+    outcome: str
+    at_ms: int
+
+
 @define(slots=True, eq=False)
 class Rule:
     """added_ms: the cluster's wall clock; expires_ms: its monotonic clock, or None; expires_at_ms: its wall clock."""
@@ -46,6 +62,8 @@ class Rule:
     fired: int = 0
     expired: bool = False
     random: Random = field(init=False)
+    recent: deque[Seen] = field(factory=lambda: deque(maxlen=RECENT), init=False)
+    """The last requests of its APIs, so that a rule that did not fire can be told why."""
     stalled: set[Deferred[None]] = field(factory=set, init=False)
     """What waits until the rule lets go."""
 

@@ -10,6 +10,7 @@ from broker.deferred import Deferred, resolved
 if TYPE_CHECKING:
     from broker.clock import Clock
     from broker.cluster import Cluster
+    from broker.faults.faults import Faults
     from broker.virtual.snapshot import Snapshot
     from broker.virtual.spec import ClusterSpec
     from broker.virtual.storage import MemoryStorage
@@ -41,6 +42,7 @@ class VirtualCluster:
         self.created_ms = cluster.clock.now_ms()
         self.snapshots: dict[str, Snapshot] = {}
         self.ready: Deferred[Any] = resolved(None)
+        self._faults: Faults | None = None
         self._on_replaced: list[Replaced] = []
         self._on_deleted: list[Callable[[], None]] = []
 
@@ -54,6 +56,16 @@ class VirtualCluster:
     @property
     def clock(self) -> Clock:
         return self.cluster.clock
+
+    @property
+    def faults(self) -> Faults:
+        """Its fault rules; they stay when it is restored."""
+        if self._faults is None:
+            from broker.faults.faults import Faults
+
+            faults = self._faults = Faults(self.cluster)
+            self.on_replaced(lambda _old, new: faults.move(new))
+        return self._faults
 
     @property
     def bootstrap_servers(self) -> str:

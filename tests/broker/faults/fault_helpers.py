@@ -11,6 +11,7 @@ from attrs import define
 from broker.clock import ManualClock
 from broker.cluster import Cluster
 from broker.faults.faults import Faults
+from broker.virtual.storage import MemoryStorage
 from tests.broker.cluster_helpers import Client, Running, running_server
 
 
@@ -29,11 +30,15 @@ class Faulty:
 
 
 @contextlib.asynccontextmanager
-async def faulty(directory: Path, **settings: str) -> AsyncIterator[Faulty]:
+async def faulty(directory: Path, *, in_memory: bool = False, **settings: str) -> AsyncIterator[Faulty]:
     """With a topic "t" of two partitions and one "other"."""
     async with running_server(directory) as running:
         clock = ManualClock()
-        cluster = running.add(clock=clock, **settings)
+        storage = MemoryStorage(clock.now_ms, str(directory)) if in_memory else None
+        if in_memory:
+            settings["log_dirs"] = "/data"
+            storage.mkdir("/data")
+        cluster = running.add(clock=clock, storage=storage, **settings)
         client = await running.connect(cluster)
         await client.create_topic("t", 2)
         await client.create_topic("other", 2)
