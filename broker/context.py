@@ -15,8 +15,8 @@ def mute_nothing(_delay_ms: float) -> None:
 class ConnectionContext:
     """What all requests of one connection share.
 
-    listener: the listener's name. peer_host: the client's address as Kafka prints it, without a slash.
-    local_host, local_port: the address the client reached. principal: `User:ANONYMOUS` until authenticated.
+    listener: the listener's name. peer_host: the client's address as Kafka prints it, without a slash; peer_port: its
+    port. local_host, local_port: the address the client reached. principal: `User:ANONYMOUS` until authenticated.
     mute_for(ms): stop reading the connection for a while, once the request at hand is answered.
     abandon: set by a handler whose request waits, and taken back with its answer: called when the connection closes
     meanwhile, so that nothing goes on waiting for a client that is gone.
@@ -35,6 +35,7 @@ class ConnectionContext:
     mute_for: Callable[[float], None] = mute_nothing
     abandon: Callable[[], None] | None = None
     served_by: object = None
+    peer_port: int = 0
 
 
 @define(slots=True)

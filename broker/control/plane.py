@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import define, field
 
 from broker.http.endpoint import Call
+from broker.transcript.registry import Transcripts
 
 if TYPE_CHECKING:
     from broker.config.broker_config import BrokerConfig
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class ControlPlane:
-    """One per process. config: the process's settings."""
+    """One per process, made with its clusters' registry. config: the process's settings."""
 
     server: Server
     clusters: VirtualClusters
     config: BrokerConfig
+    transcripts: Transcripts = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.transcripts = Transcripts(self.clusters)
 
 
 def cluster_of(call: Call) -> VirtualCluster:

@@ -96,8 +96,8 @@ class Application:
             bound = self._bind(match.endpoint)
             self._check_body_headers(head, match.endpoint)
             return Accepted(head, match, bound.query.read(query))
-        except ControlError as error:
-            return refused(error)
+        except Exception as error:
+            return self._failed(head, error)
 
     def _check_body_headers(self, head: Head, endpoint: Endpoint) -> None:
         length = head.headers.get("content-length")
@@ -140,14 +140,15 @@ class Application:
             if isawaitable(result):
                 result = await result
             return _answered(endpoint, result)
-        except ControlError as error:
-            return refused(error)
         except Exception as error:
-            explained = self._explain(error)
-            if explained is not None:
-                return refused(explained)
-            logger.exception("unexpected error in %s %s", head.method, ascii(head.target[:500]))
-            return refused(ControlError(500, "internal_error", "an error of the broker's own; its log has the details"))
+            return self._failed(head, error)
+
+    def _failed(self, head: Head, error: Exception) -> Answer:
+        explained = error if isinstance(error, ControlError) else self._explain(error)
+        if explained is None:
+            logger.error("unexpected error in %s %s", head.method, ascii(head.target[:500]), exc_info=error)
+            explained = ControlError(500, "internal_error", "an error of the broker's own; its log has the details")
+        return refused(explained)
 
     def _bind(self, endpoint: Endpoint) -> _Bound:
         bound = self._bound.get(endpoint)

@@ -46,7 +46,7 @@ class ControlError(Exception):
         self.headers = headers
 
 
-@define(frozen=True)
+@define(frozen=True, eq=False)
 class Endpoint:
     """A line of the table.
 

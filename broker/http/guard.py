@@ -44,7 +44,7 @@ class Guard:
             if scheme.lower() != "bearer" or not matches:
                 raise ControlError(
                     401,
-                    "token_wanted",
+                    "unauthorized",
                     "this server wants its token: Authorization: Bearer TOKEN, with the one given by --http-token",
                     headers=[("www-authenticate", 'Bearer realm="kwire"')],
                 )

@@ -37,7 +37,7 @@ from broker.virtual.spec import ClusterSpec, check, check_name, free_name, setti
 from broker.virtual.storage import Directory, MemoryStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from broker.server import Server
 
@@ -64,6 +64,7 @@ class VirtualClusters:
         }
         self._random = SystemRandom()
         self._clusters: dict[str, VirtualCluster] = {}
+        self._on_created: list[Callable[[VirtualCluster], None]] = []
         if cluster is not None:
             self._clusters[DEFAULT] = VirtualCluster(DEFAULT, cluster)
 
@@ -82,6 +83,10 @@ class VirtualClusters:
 
     def __len__(self) -> int:
         return len(self._clusters)
+
+    def on_created(self, fn: Callable[[VirtualCluster], None]) -> None:
+        """Call `fn` with each cluster that is made or forked, before anybody has spoken to it."""
+        self._on_created.append(fn)
 
     # -- clusters
 
@@ -244,6 +249,8 @@ class VirtualClusters:
         cluster, storage = self._serve(spec, nodes, clock, root)
         virtual = VirtualCluster(name, cluster, evolve(spec, name=name), storage, forked_from=forked_from)
         self._clusters[name] = virtual
+        for fn in self._on_created:
+            fn(virtual)
         return virtual
 
     def _serve(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ class HttpClient:
             self.h11.receive_data(bytes(await self.stream.receive_some(65536)))
         return event
 
-    async def events(self) -> AsyncIterator[tuple[str | None, str | None, Any]]:
+    async def events(self) -> AsyncGenerator[tuple[str | None, str | None, Any], None]:
         """(id, event, data) of a stream whose head was read."""
         rest = b""
         while isinstance(event := await self.event(), h11.Data):
@@ -163,6 +163,7 @@ class Plane:
     running: Running
     default: Cluster
     clusters: VirtualClusters
+    control: ControlPlane
     door: Door
     client: HttpClient
 
@@ -196,8 +197,11 @@ async def running_plane(directory: Path) -> AsyncIterator[Plane]:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(door.run)
             client = await Door(door).connect()
-            yield Plane(running, default, clusters, Door(door), client)
-            await trio.aclose_forcefully(client.stream)
-            door.stop()
+            try:
+                yield Plane(running, default, clusters, plane, Door(door), client)
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.aclose_forcefully(client.stream)
+                door.stop()
             await door.drain()
             nursery.cancel_scope.cancel()

@@ -1,0 +1,144 @@
+"""The transcript of one cluster: an observer of its requests, a bounded ring of entries, who follows it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from broker.transcript.entry import Entry
+from broker.transcript.filters import Filter
+
+if TYPE_CHECKING:
+    from broker.cluster import Cluster
+    from broker.interception import Exchange
+
+
+@frozen(eq=False)
+class Follower:
+    """tell: called with each entry, once its answer is given. end: when there will be no more."""
+
+    tell: Callable[[Entry], None]
+    end: Callable[[], None]
+
+
+@frozen
+class TranscriptSettings:
+    """entries, bytes: what the ring holds at most; the oldest go. body_bytes: a larger request or answer is not kept,
+    only that it was there. samples: of the first records of each partition, key and value are kept.
+    """
+
+    enabled: bool = True
+    entries: int = 1_000
+    bytes: int = 1024 * 1024
+    body_bytes: int = 64 * 1024
+    samples: int = 0
+
+
+class Transcript:
+    """See the module. Nothing of it stands around requests while it is not enabled.
+
+    Sequence numbers count answers, in the order they were given; they are never used twice, nor by what was cleared.
+    """
+
+    def __init__(self, cluster: Cluster, settings: TranscriptSettings) -> None:
+        self._cluster = cluster
+        self.settings = TranscriptSettings(enabled=False)
+        self.entries: deque[Entry] = deque()
+        self.bytes = 0
+        self.next_sequence = 0
+        self.dropped = 0
+        self._open: dict[int, Entry] = {}
+        self._followers: list[Follower] = []
+        self.change(settings)
+
+    def change(self, settings: TranscriptSettings) -> None:
+        """Other settings from now on. What is kept stays as far as it may."""
+        was, self.settings = self.settings, settings
+        if settings.enabled and not was.enabled:
+            self._cluster.interception.observe(self)
+        elif was.enabled and not settings.enabled:
+            self._cluster.interception.stop_observing(self)
+            self._open.clear()
+        self._shrink()
+
+    def moved(self, cluster: Cluster) -> None:
+        """Another Cluster stands in the place of the one so far (a restore)."""
+        self._cluster = cluster
+        self._open.clear()
+        if self.settings.enabled:
+            cluster.interception.observe(self)
+
+    def topic_name(self, topic_id: bytes) -> str | None:
+        """Of a topic that is there."""
+        topic = self._cluster.controller.image.topic_by_id(topic_id)
+        return None if topic is None else topic.name
+
+    @property
+    def first_sequence(self) -> int:
+        """Of the oldest entry that is still there; the next one's without any."""
+        return self.entries[0].sequence if self.entries else self.next_sequence
+
+    @property
+    def open_ones(self) -> list[Entry]:
+        """Requests without an answer so far."""
+        return list(self._open.values())
+
+    def find(self, wanted: Filter) -> Iterator[Entry]:
+        """The matching entries, the newest first."""
+        return (entry for entry in reversed(self.entries) if wanted.matches(entry, self.topic_name))
+
+    def last(self, wanted: Filter, limit: int) -> list[Entry]:
+        """The newest `limit` of them, in their order."""
+        return list(islice(self.find(wanted), limit))[::-1]
+
+    def clear(self) -> None:
+        """Forget what is kept."""
+        self.entries.clear()
+        self.bytes = 0
+
+    def close(self) -> None:
+        """The cluster is gone."""
+        followers, self._followers = self._followers, []
+        for follower in followers:
+            follower.end()
+        self.clear()
+
+    def follow(self, follower: Follower) -> Callable[[], None]:
+        """Tell it of each entry from now on; the call that is returned ends that."""
+        self._followers.append(follower)
+
+        def leave() -> None:
+            if follower in self._followers:
+                self._followers.remove(follower)
+
+        return leave
+
+    # -- the observer
+
+    def began(self, exchange: Exchange) -> None:
+        self._open[exchange.number] = Entry(exchange, self.settings.samples)
+
+    def ended(self, exchange: Exchange) -> None:
+        entry = self._open.pop(exchange.number, None)
+        if entry is None:  # it began before we looked
+            return
+        settings = self.settings
+        entry.end(exchange, settings.samples, settings.body_bytes)
+        entry.sequence = self.next_sequence
+        self.next_sequence += 1
+        self.entries.append(entry)
+        self.bytes += entry.size
+        if self.bytes > settings.bytes or len(self.entries) > settings.entries:
+            self._shrink()
+        for follower in tuple(self._followers):
+            follower.tell(entry)
+
+    def _shrink(self) -> None:
+        entries = self.entries
+        while entries and (self.bytes > self.settings.bytes or len(entries) > self.settings.entries):
+            self.bytes -= entries.popleft().size
+            self.dropped += 1
