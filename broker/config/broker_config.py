@@ -39,6 +39,15 @@ class BrokerConfig:
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         given = dict(settings or {})
+        self.definitions: Mapping[str, ConfigDefinition] = broker_definitions()
+        self.topic_definitions: Mapping[str, ConfigDefinition] = topic_definitions()
+        release = given.get("kwire.as.version")
+        if release is not None:
+            from broker.personality import settings as past
+
+            self.definitions = past.broker_definitions(release, self.definitions)
+            known = {**self.topic_definitions, **past.topic_definitions(release)}
+            self.topic_definitions = dict(sorted(known.items()))
         static = {name: text for name, text in BASE_SETTINGS.items() if name not in given}
         if "log.dir" in given:
             static.pop("log.dirs", None)
@@ -46,7 +55,6 @@ class BrokerConfig:
             static["node.id"] = given["broker.id"]
         static.update(given)
         static["broker.id"] = static["node.id"]
-        self.definitions: Mapping[str, ConfigDefinition] = broker_definitions()
         self.static: Mapping[str, str] = static
         self.dynamic_default: Mapping[str, str] = {}
         self.dynamic_broker: Mapping[str, str] = {}
@@ -200,14 +208,18 @@ class BrokerConfig:
         """
         values = dict(self.topic_defaults())
         if overrides:
-            values.update(topic_values(overrides))
+            values.update(topic_values(overrides, self.topic_definitions))
+        if "message.timestamp.difference.max.ms" in values:
+            from broker.personality.settings import with_timestamp_difference
+
+            return with_timestamp_difference(values)
         return values
 
     def topic_defaults(self) -> Mapping[str, ConfigValue]:
         """What a topic without settings of its own has."""
         if self._topic_defaults is None:
             self._topic_defaults = {
-                name: self._topic_default(definition) for name, definition in topic_definitions().items()
+                name: self._topic_default(definition) for name, definition in self.topic_definitions.items()
             }
         return self._topic_defaults
 

@@ -18,7 +18,6 @@ from broker.config.definitions import (
     client_metrics_definitions,
     descriptions,
     group_definitions,
-    topic_definitions,
 )
 from broker.config.group_config import group_defaults, group_values
 from broker.config.synonyms import broker_synonyms
@@ -137,7 +136,7 @@ def describe_topic(
     layers = layers or Layers(config)
     inherited = config.topic_defaults() if defaults is None else defaults
     found = []
-    for name, definition in topic_definitions().items():
+    for name, definition in config.topic_definitions.items():
         own = overrides.get(name)
         if definition.internal and own is None:
             continue

@@ -11,7 +11,6 @@ from broker.config.definitions import (
     broker_definitions,
     client_metrics_definitions,
     group_definitions,
-    topic_definitions,
 )
 from broker.config.describe import Layers, describe_topic
 from broker.config.group_config import validate_group_configs
@@ -43,7 +42,7 @@ class Rules:
 
     def definition(self, resource: ConfigResource, name: str) -> ConfigDefinition | None:
         """What is known of the setting `name` of that kind of resource."""
-        return _definitions(resource.type).get(name)
+        return self._definitions(resource.type).get(name)
 
     def is_list(self, resource: ConfigResource, name: str) -> bool:
         definition = self.definition(resource, name)
@@ -64,6 +63,7 @@ class Rules:
             validate_topic_configs(
                 configs,
                 self._config.topic_defaults(),
+                self._config.topic_definitions,
                 remote_storage=self._config.get_bool("remote.log.storage.system.enable"),
             )
         elif resource.type == RESOURCE_BROKER:
@@ -104,17 +104,16 @@ class Rules:
             self._topic_entries = entries
         return entries
 
-
-def _definitions(resource_type: int) -> Mapping[str, ConfigDefinition]:
-    if resource_type == RESOURCE_TOPIC:
-        return topic_definitions()
-    if resource_type == RESOURCE_BROKER:
-        return broker_definitions()
-    if resource_type == RESOURCE_CLIENT_METRICS:
-        return client_metrics_definitions()
-    if resource_type == RESOURCE_GROUP:
-        return group_definitions()
-    return {}
+    def _definitions(self, resource_type: int) -> Mapping[str, ConfigDefinition]:
+        if resource_type == RESOURCE_TOPIC:
+            return self._config.topic_definitions
+        if resource_type == RESOURCE_BROKER:
+            return broker_definitions()
+        if resource_type == RESOURCE_CLIENT_METRICS:
+            return client_metrics_definitions()
+        if resource_type == RESOURCE_GROUP:
+            return group_definitions()
+        return {}
 
 
 def _check_broker_name(name: str) -> None:

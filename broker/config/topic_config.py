@@ -4,32 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from broker.config.definitions import topic_definitions
+from broker.config.definitions import ConfigDefinition
 from broker.config.values import ConfigValue, InvalidConfigError
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError
 
 
-def topic_values(texts: Mapping[str, str]) -> dict[str, ConfigValue]:
+def topic_values(texts: Mapping[str, str], definitions: Mapping[str, ConfigDefinition]) -> dict[str, ConfigValue]:
     """The typed values of settings that exist; others are left out. Raises InvalidConfigError."""
-    definitions = topic_definitions()
     return {name: definitions[name].parse(text) for name, text in texts.items() if name in definitions}
 
 
 def validate_topic_configs(
-    configs: Mapping[str, str], defaults: Mapping[str, ConfigValue], *, remote_storage: bool = False
+    configs: Mapping[str, str],
+    defaults: Mapping[str, ConfigValue],
+    definitions: Mapping[str, ConfigDefinition],
+    *,
+    remote_storage: bool = False,
 ) -> None:
     """Check all settings a topic would have of its own.
 
     defaults: the values of those it does not set. remote_storage: remote.log.storage.system.enable.
     Raises ApiError INVALID_CONFIG.
     """
-    definitions = topic_definitions()
     for name in configs:
         if name not in definitions:
             raise ApiError(ErrorCode.INVALID_CONFIG, f"Unknown topic config name: {name}")
     try:
-        values = {**defaults, **topic_values(configs)}
+        values = {**defaults, **topic_values(configs, definitions)}
     except InvalidConfigError as error:
         raise ApiError(ErrorCode.INVALID_CONFIG, str(error)) from None
     least, most = values["min.compaction.lag.ms"], values["max.compaction.lag.ms"]

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from broker.controller.ports import RESOURCE_TOPIC
 from broker.personality.down_conversion import Budget, down_converted
 from broker.personality.later import then
+from broker.personality.settings import DOWN_CONVERSION
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError, KwireError
 from kwire.messages.fetch import FetchRequest, FetchResponse, PartitionData
@@ -31,6 +34,11 @@ Wanted = dict[tuple[str, int], tuple[int, int]]
 
 
 def around(call: Handler, services: Services, personality: Personality) -> Handler:
+    controller = services.controller
+
+    def may_convert(topic: str) -> bool:
+        return controller.image.configs(RESOURCE_TOPIC, topic).get(DOWN_CONVERSION) != "false"
+
     def fetch(request: FetchRequest, ctx: RequestContext) -> Any:
         version = ctx.api_version
         turn = ctx.correlation_id
@@ -39,14 +47,19 @@ def around(call: Handler, services: Services, personality: Personality) -> Handl
             for topic in request.topics
             for partition in topic.partitions
         }
-        return then(call(request, ctx), lambda response: convert(response, version, wanted, turn))
+        return then(call(request, ctx), lambda response: convert(response, version, wanted, turn, may_convert))
 
     return fetch
 
 
-def convert(response: FetchResponse, version: int, wanted: Wanted, turn: int) -> FetchResponse:
-    """The response with its records in the format of `version`. Which partition is first to be converted goes by
-    `turn`, so that no one starves where a request's work is bounded."""
+def convert(
+    response: FetchResponse, version: int, wanted: Wanted, turn: int, may_convert: Callable[[str], bool]
+) -> FetchResponse:
+    """The response with its records in the format of `version`.
+
+    Which partition is first to be converted goes by `turn`, so that no one starves where a request's work is bounded.
+    may_convert: of a topic (message.downconversion.enable).
+    """
     magic = 1 if version >= _MAGIC_1_FROM else 0
     budget = Budget()
     answers = [(topic.topic, partition) for topic in response.responses for partition in topic.partitions]
@@ -55,6 +68,10 @@ def convert(response: FetchResponse, version: int, wanted: Wanted, turn: int) ->
         records = partition.records
         if partition.error_code == ErrorCode.UNSUPPORTED_COMPRESSION_TYPE:
             partition.records = None
+        if partition.error_code == ErrorCode.NONE and not may_convert(topic):
+            _fail(partition, ErrorCode.UNSUPPORTED_VERSION)
+            partition.records = None
+            continue
         if not isinstance(records, FileRange):
             continue
         offset, most_bytes = wanted[(topic, partition.partition_index)]

@@ -1,0 +1,82 @@
+"""Settings of older Kafkas: topic settings that 4.0 removed, and defaults that it changed.
+
+(KIP-724: message.format.version and down-conversion; KIP-937, KIP-1030: distances of timestamps)
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from copy import copy
+from pathlib import Path
+from typing import Final
+
+from broker.config.definitions import ConfigDefinition
+from broker.config.values import ConfigValue
+from broker.personality.releases import UnknownReleaseError, ordinal, release_line
+
+DOWN_CONVERSION: Final = "message.downconversion.enable"
+_AFTER: Final = "log.message.timestamp.after.max.ms"
+_DIFFERENCE: Final = "message.timestamp.difference.max.ms"
+_NO_LIMIT: Final = 2**63 - 1
+_TABLE: Final = Path(__file__).parent / "data/topic_settings.csv"
+# The newest of each line (Kafka: ApiVersion); from 3.0 on it stayed what it was.
+_FORMATS: Final = {
+    "0.11": "0.11.0-IV2",
+    "1.0": "1.0-IV0",
+    "1.1": "1.1-IV0",
+    "2.0": "2.0-IV1",
+    "2.1": "2.1-IV2",
+    "2.2": "2.2-IV1",
+    "2.3": "2.3-IV1",
+    "2.4": "2.4-IV1",
+    "2.5": "2.5-IV0",
+    "2.6": "2.6-IV0",
+    "2.7": "2.7-IV2",
+    "2.8": "2.8-IV1",
+}
+_LAST_FORMAT: Final = "3.0-IV1"
+
+
+def broker_definitions(version: str, today: Mapping[str, ConfigDefinition]) -> Mapping[str, ConfigDefinition]:
+    """The broker's settings with the defaults they had. A release nobody knows changes none: that is refused itself."""
+    if not _before_4(version):
+        return today
+    changed = copy(today[_AFTER])
+    changed.default_text = str(_NO_LIMIT)
+    return {**today, _AFTER: changed}
+
+
+def topic_definitions(version: str) -> Mapping[str, ConfigDefinition]:
+    """The topic settings that there were besides those of today."""
+    if not _before_4(version):
+        return {}
+    release = release_line(version)
+    found = {}
+    with _TABLE.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        next(rows)
+        for since, *row in rows:
+            if ordinal(release) >= ordinal(since):
+                default = _FORMATS.get(release, _LAST_FORMAT) if row[0] == "message.format.version" else None
+                found[row[0]] = ConfigDefinition(row, default)
+    return found
+
+
+def with_timestamp_difference(values: dict[str, ConfigValue]) -> dict[str, ConfigValue]:
+    """The older setting of a timestamp's distance holds for each direction whose own is not set.
+
+    (Kafka 3.9: LogConfig.getMessageTimestampBeforeMaxMs, getMessageTimestampAfterMaxMs)
+    """
+    difference = values[_DIFFERENCE]
+    for name in ("message.timestamp.before.max.ms", "message.timestamp.after.max.ms"):
+        if values[name] == _NO_LIMIT:
+            values[name] = difference
+    return values
+
+
+def _before_4(version: str) -> bool:
+    try:
+        return ordinal(release_line(version)) < ordinal("4.0")
+    except UnknownReleaseError:
+        return False
