@@ -50,7 +50,7 @@ from broker.metadata_log import (
     read_bootstrap,
     write_bootstrap,
 )
-from broker.nodes.node import Node
+from broker.nodes.node import RUNNING, Node
 from broker.nodes.replicas import Replicas
 from broker.nodes.router import Router
 from broker.nodes.spec import NodeSpec
@@ -137,6 +137,11 @@ class Cluster:
         self._ready = False
 
     @property
+    def metadata(self) -> MetadataLogFile:
+        """The controller's log."""
+        return self._metadata
+
+    @property
     def storage(self) -> Storage:
         """Where its logs are kept."""
         return self._storage
@@ -158,6 +163,11 @@ class Cluster:
     def node(self) -> Node:
         """The first one: the only one of most clusters."""
         return self.nodes[self.node_id]
+
+    @property
+    def active_controller(self) -> int:
+        """Which node clients are told is the active controller: the first that runs. -1: none does."""
+        return next((each.node_id for each in self.nodes.values() if each.state == RUNNING), -1)
 
     @property
     def dispatcher(self) -> Dispatcher:
@@ -390,6 +400,9 @@ class Cluster:
         self._snapshots.start()
         for node in self.nodes.values():
             node.start_coordinators()
+        if self.replicas is not None:
+            for node in self.nodes.values():
+                self.replicas.fetches_again(node)
 
     # -- stopping
 

@@ -136,7 +136,7 @@ def elect(cluster: Cluster, topic_name: str, index: int, node_id: int, *, unclea
 
     Raises ApiError: UNKNOWN_TOPIC_OR_PARTITION, INVALID_REQUEST, ELIGIBLE_LEADERS_NOT_AVAILABLE.
     """
-    return cluster.controller.elect_leader(_topic(cluster, topic_name, index), index, node_id, unclean=unclean)
+    return cluster.controller.elect_leader(find_topic(cluster, topic_name, index), index, node_id, unclean=unclean)
 
 
 def lose_tail(cluster: Cluster, topic_name: str, index: int, records: int) -> int:
@@ -145,7 +145,7 @@ def lose_tail(cluster: Cluster, topic_name: str, index: int, records: int) -> in
     What was acknowledged is lost on purpose. Whole batches are cut; the leader stays, its epoch is raised.
     Raises ApiError: UNKNOWN_TOPIC_OR_PARTITION; LEADER_NOT_AVAILABLE when nobody leads; KAFKA_STORAGE_ERROR.
     """
-    topic = _topic(cluster, topic_name, index)
+    topic = find_topic(cluster, topic_name, index)
     leader = topic.partitions[index].leader
     if leader not in cluster.nodes:
         raise ApiError(ErrorCode.LEADER_NOT_AVAILABLE, f"nobody leads {topic_name}-{index} now")
@@ -160,7 +160,8 @@ def lose_tail(cluster: Cluster, topic_name: str, index: int, records: int) -> in
     return log.log_end_offset
 
 
-def _topic(cluster: Cluster, name: str, index: int) -> TopicImage:
+def find_topic(cluster: Cluster, name: str, index: int) -> TopicImage:
+    """Raises ApiError(UNKNOWN_TOPIC_OR_PARTITION)."""
     topic = cluster.controller.image.topic_by_name(name)
     if topic is None or not 0 <= index < len(topic.partitions):
         raise ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"there is no partition {name}-{index}")

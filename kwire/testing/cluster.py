@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kwire.testing.aio import AsyncForms
     from kwire.testing.clock import Clock
     from kwire.testing.groups import Groups
+    from kwire.testing.nodes import Nodes
     from kwire.testing.snapshots import Snapshots
 
 T = TypeVar("T")
@@ -164,9 +165,11 @@ class Cluster:
         return self._door("topics", "Topics")
 
     @cached_property
-    def nodes(self) -> Any:
+    def nodes(self) -> Nodes:
         """Simulated nodes: stop, start, isolate."""
-        return self._door("nodes", "Nodes")
+        from kwire.testing.nodes import Nodes
+
+        return Nodes(self)
 
     @cached_property
     def faults(self) -> Any:

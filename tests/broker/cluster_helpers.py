@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +16,7 @@ from broker.clock import Clock, ManualClock
 from broker.cluster import Cluster
 from broker.config.broker_config import BrokerConfig
 from broker.dispatch import Hooks
+from broker.nodes.spec import NodeSpec
 from broker.reactor import Reactor
 from broker.routes import api_name
 from broker.server import Server
@@ -142,6 +143,7 @@ class Running:
         clock: Clock | None = None,
         storage: Storage | None = None,
         hooks: Hooks | None = None,
+        nodes: Sequence[NodeSpec] = (),
         **settings: str,
     ) -> Cluster:
         """A cluster on a free port of 127.0.0.1, by default with a clock of its own that stands still."""
@@ -153,10 +155,13 @@ class Running:
             random=Random(name),
             storage=storage,
             hooks=hooks,
+            nodes=nodes,
         )
 
-    async def connect(self, cluster: Cluster) -> Client:
-        client = Client(await trio.open_tcp_stream("127.0.0.1", self.server.addresses(cluster)[0].port))
+    async def connect(self, cluster: Cluster, node_id: int | None = None) -> Client:
+        """To one of its nodes, by default the first."""
+        node = cluster.node if node_id is None else cluster.nodes[node_id]
+        client = Client(await trio.open_tcp_stream("127.0.0.1", node.addresses[0].bound_port))
         self.clients.append(client)
         return client
 

@@ -1,0 +1,142 @@
+"""Nodes stop, start, are isolated and heal: leaders and coordinators move, clients are told, acknowledged data stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from broker.nodes import lifecycle
+from kwire.error_codes import ErrorCode
+from kwire.messages.fetch import FetchRequest
+from kwire.messages.find_coordinator import FindCoordinatorRequest
+from kwire.messages.metadata import MetadataRequest, MetadataRequestTopic
+from tests.broker.nodes.node_world import in_trio, nodes, told
+
+
+@in_trio
+async def test_clients_see_every_node(tmp_path: Path) -> None:
+    async with nodes(tmp_path, 3, ["a", "b"]) as world:
+        await world.create("t", [[1, 2, 3], [2, 3, 1]])
+        client = await world.at(2)
+        answer = await client.send(MetadataRequest(topics=[MetadataRequestTopic(name="t")]), 12)
+        assert [(each.node_id, each.rack) for each in answer.brokers] == [(1, "a"), (2, "b"), (3, "a")]
+        assert len({each.port for each in answer.brokers}) == 3
+        (topic,) = answer.topics
+        assert [(each.leader_id, each.replica_nodes, each.isr_nodes) for each in topic.partitions] == [
+            (1, [1, 2, 3], [1, 2, 3]),
+            (2, [2, 3, 1], [2, 3, 1]),
+        ]
+
+
+@pytest.mark.parametrize("kill", [False, True])
+@in_trio
+async def test_a_stop_moves_leaders_and_a_start_brings_replicas_back(tmp_path: Path, kill: bool) -> None:
+    async with nodes(tmp_path) as world:
+        await world.create("t", [[1, 2, 3]], at=2)
+        assert told(await world.produce(1, "t", b"a")).error_code == 0
+        port = world.node(1).addresses[0].bound_port
+        world.stop(1, kill=kill)
+        described = world.partition("t")
+        assert (described.leader, described.isr) == (2, (2, 3))
+        assert described.leader_epoch >= 1
+        with pytest.raises(OSError, match="failed"):
+            await trio.open_tcp_stream("127.0.0.1", port)
+        assert told(await world.produce(2, "t", b"b")).error_code == 0
+        answer = await (await world.at(2)).send(MetadataRequest(topics=[MetadataRequestTopic(name="t")]), 12)
+        assert answer.topics[0].partitions[0].offline_replicas == [1]
+        assert [each.node_id for each in answer.brokers] == [2, 3]
+        world.start(1)
+        assert world.node(1).addresses[0].bound_port == port
+        assert sorted(world.partition("t").isr) == [1, 2, 3]
+        assert world.partition("t").leader == 2
+        assert await world.values("t") == [b"a", b"b"]
+        refused = await world.produce(1, "t", b"c")
+        assert told(refused).error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+        leader = told(refused).current_leader
+        assert (leader.leader_id, leader.leader_epoch) == (2, world.partition("t").leader_epoch)
+        assert [(each.node_id, each.port) for each in refused.node_endpoints] == [
+            (2, world.node(2).addresses[0].bound_port)
+        ]
+
+
+@in_trio
+async def test_a_connection_to_a_stopped_node_is_cut(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as world:
+        await world.create("t", [[2, 3, 1]])
+        client = await world.at(2)
+        await world.begin_fetch(2, "t", max_wait_ms=10_000)
+        other = await world.at(3)
+        await other.send(MetadataRequest(), 12)
+        world.stop(2)
+        with pytest.raises(EOFError):
+            await client.receive(FetchRequest, 12)
+        await other.send(MetadataRequest(), 12)
+
+
+@in_trio
+async def test_an_isolated_node_leads_nothing_and_says_so(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as world:
+        await world.create("t", [[1, 2, 3]])
+        await world.produce(1, "t", b"a")
+        await world.begin_fetch(1, "t", 1, max_wait_ms=60_000, version=16)
+        world.isolate(1)
+        parked = await (await world.at(1)).receive(FetchRequest, 16)
+        assert told(parked).error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+        assert told(parked).current_leader.leader_id == 2
+        assert [each.node_id for each in parked.node_endpoints] == [2]
+        assert told(await world.produce(1, "t", b"x")).error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+        assert told(await world.produce(2, "t", b"b")).error_code == 0
+        assert world.partition("t").isr == (2, 3)
+        world.heal(1)
+        assert sorted(world.partition("t").isr) == [1, 2, 3]
+        assert await world.values("t") == [b"a", b"b"]
+
+
+@in_trio
+async def test_parked_fetches_learn_of_a_new_leader(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as world:
+        await world.create("t", [[1, 2, 3]])
+        await world.begin_fetch(1, "t", 0, max_wait_ms=60_000, version=16, epoch=0)
+        await trio.testing.wait_all_tasks_blocked()
+        lifecycle.elect(world.cluster, "t", 0, 2)
+        answer = await (await world.at(1)).receive(FetchRequest, 16)
+        assert told(answer).error_code == ErrorCode.FENCED_LEADER_EPOCH
+        assert told(answer).current_leader.leader_id == 2
+
+
+@in_trio
+async def test_coordinators_move_with_their_partitions(tmp_path: Path) -> None:
+    async with nodes(tmp_path, offsets_topic_num_partitions="3") as world:
+        client = await world.at(1)
+        ask = FindCoordinatorRequest(key_type=0, coordinator_keys=["g"])
+        await client.send(ask, 4)
+        found = (await client.send(ask, 4)).coordinators[0]
+        assert found.error_code == 0
+        others = [each for each in (1, 2, 3) if each != found.node_id]
+        world.stop(found.node_id)
+        moved = (await (await world.at(others[0])).send(ask, 4)).coordinators[0]
+        assert moved.error_code == 0
+        assert moved.node_id in others
+        assert len(world.partition("__consumer_offsets").replicas) == 3
+
+
+@in_trio
+async def test_nobody_leads_when_all_replicas_are_gone(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as world:
+        await world.create("t", [[1, 2]])
+        await world.produce(1, "t", b"a")
+        world.stop(2)
+        await world.produce(1, "t", b"b")
+        world.stop(1)
+        answer = await (await world.at(3)).send(MetadataRequest(topics=[MetadataRequestTopic(name="t")]), 12)
+        described = answer.topics[0].partitions[0]
+        assert (described.error_code, described.leader_id) == (ErrorCode.LEADER_NOT_AVAILABLE, -1)
+        world.start(2)  # it lacks b"b" and was not in sync
+        assert world.partition("t").leader == -1
+        world.start(1)
+        assert world.partition("t").leader == 1
+        assert sorted(world.partition("t").isr) == [1, 2]
+        assert await world.values("t") == [b"a", b"b"]
