@@ -130,7 +130,7 @@ def _told(error: Exception, kafka: Kafka) -> CommandError | None:
     if not isinstance(error, errors.KafkaError):
         return None
     servers = ", ".join(kafka.servers)
-    if isinstance(error, (errors.KafkaTimeoutError, errors.KafkaConnectionError, errors.NoBrokersAvailable)):
+    if isinstance(error, (errors.KafkaTimeoutError, errors.KafkaConnectionError, errors.NodeNotReadyError)):
         secure = "security.protocol" in " ".join(kafka.given).replace("_", ".")
         hint = (
             "Check security.protocol and the certificates: the broker may want others."
@@ -138,7 +138,7 @@ def _told(error: Exception, kafka: Kafka) -> CommandError | None:
             else "If it wants TLS or SASL: -X security.protocol=SASL_SSL -X sasl.mechanism=PLAIN -X sasl.username=... "
         )
         return NoBrokerError(f"{servers} takes connections but does not answer as a Kafka does: {error}", hint=hint)
-    if isinstance(error, errors.AuthenticationFailedError):
+    if isinstance(error, (errors.SaslAuthenticationFailedError, errors.UnsupportedSaslMechanismError)):
         return CommandError(
             f"{servers} refuses the credentials: {error}", hint="Check sasl.username and sasl.password."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import click
@@ -14,6 +14,13 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smhdw])")
 _ISO_DURATION: Final = re.compile(
     r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", re.IGNORECASE
 )
+
+
+def now_ms() -> int:
+    """Now, as ms since 1970."""
+    from broker.clock import SystemClock
+
+    return SystemClock().now_ms()
 
 
 def timestamp_of(text: str) -> int:
@@ -27,9 +34,11 @@ def timestamp_of(text: str) -> int:
 
 
 def moment_ms(text: str) -> int:
-    """A time in ISO 8601, in the local time zone when it names none, as ms since 1970. Raises click.UsageError."""
+    """A time in ISO 8601, UTC when it names no zone (as Kafka's tools), as ms since 1970. Raises click.UsageError."""
     try:
         moment = datetime.fromisoformat(text.strip())
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
         timestamp_ms = round(moment.timestamp() * 1000)
     except (ValueError, OverflowError, OSError):
         raise click.UsageError(
@@ -54,11 +63,11 @@ def duration_ms(text: str) -> int:
 
 
 def shown_time(timestamp_ms: int) -> str:
-    """In the local time zone, to the millisecond; empty for none."""
+    """UTC to the millisecond; empty for none."""
     if timestamp_ms < 0:
         return ""
     try:
-        moment = datetime.fromtimestamp(timestamp_ms / 1000)
+        moment = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
     except (ValueError, OverflowError, OSError):
         return str(timestamp_ms)
-    return moment.isoformat(sep=" ", timespec="milliseconds")
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
