@@ -16,6 +16,9 @@ from broker.http.endpoint import Call, ControlError, Endpoint
 Text = Annotated[str, Meta(min_length=1, max_length=MOST_TEXT)]
 Index = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Ms = Annotated[int, Meta(ge=0, le=MOST_MS)]
+Passed = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Moment = Annotated[int, Meta(ge=0, le=2**53)]
+Lasting = Annotated[int, Meta(ge=1, le=10**12)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 _PATTERN = "exact, or a pattern with *, ? and [...]"
 
@@ -42,13 +45,13 @@ class FaultRule(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         Meta(description="ids of the cluster's nodes"),
     ] = None
     listener: Annotated[Text | None, Meta(description=_PATTERN)] = None
-    skip: Annotated[int | None, Meta(ge=0, le=1_000_000_000, description="matches to let pass first")] = None
+    skip: Annotated[Passed | None, Meta(description="matches to let pass first")] = None
     every: Annotated[Count | None, Meta(description="of the rest, each n-th")] = None
     times: Annotated[Count | None, Meta(description="how often it acts at most")] = None
-    probability: Annotated[float | None, Meta(ge=0, le=1)] = None
+    probability: Annotated[float, Meta(ge=0, le=1)] | None = None
     seed: Annotated[int | None, Meta(description="of its chance; the same seed, the same course. 0 without")] = None
-    for_ms: Annotated[int | None, Meta(ge=1, description="how long it holds, by the cluster's clock")] = None
-    until_ms: Annotated[int | None, Meta(ge=0, description="until when, by the cluster's clock; since 1970")] = None
+    for_ms: Annotated[Lasting | None, Meta(description="how long it holds, by the cluster's clock")] = None
+    until_ms: Annotated[Moment | None, Meta(description="until when, by the cluster's clock; since 1970")] = None
     when: Annotated[
         Literal["before", "after"] | None, Meta(description="before (the default) or after the state changed")
     ] = None

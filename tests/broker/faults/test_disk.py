@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -75,10 +76,8 @@ def test_reads_fail(tmp_path: Path, in_memory: bool) -> None:
 async def _fails_to_fetch(plane: Faulty, topic: str) -> None:
     """An error, or, where the bytes were to be sent already, a connection that breaks."""
     client = await plane.connect()
-    try:
+    with contextlib.suppress(EOFError, trio.BrokenResourceError):
         assert (await client.fetch(topic)).error_code == STORAGE_ERROR
-    except (EOFError, trio.BrokenResourceError):
-        pass
 
 
 def test_nothing_of_it_stays_in_the_file_system(tmp_path: Path) -> None:
