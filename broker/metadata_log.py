@@ -8,7 +8,8 @@ snapshot and the log from its offset on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from broker.controller.decisions.features import METADATA_VERSION
@@ -44,6 +45,7 @@ logger = logging.getLogger("kwire.metadata")
 METADATA_TOPIC_ID: Final = bytes(15) + b"\x01"
 BOOTSTRAP: Final = "bootstrap.checkpoint"
 _READ_CHUNK_BYTES: Final = 4 * 1024 * 1024
+_RECORDS_PER_BATCH: Final = 1024
 # What `kafka-storage format --standalone` leaves: the first voters of a dynamic quorum, not yet in the log.
 _BOOTSTRAP_SNAPSHOT: Final = SnapshotId(0, 0)
 
@@ -241,6 +243,25 @@ class MetadataLogFile:
         if doomed:
             work.append(DeferredDelete(doomed, self._log.config.file_delete_delay_ms))
         return work
+
+    def begin_anew(self, values: Iterable[bytes], now_ms: int) -> None:
+        """Put one snapshot in the place of all that was written. values: the records of what it adds up to.
+
+        Of a log that nobody else looks at. Raises ApiError, OSError.
+        """
+        snapshot_id = SnapshotId(self.end_offset, self._epoch)
+        batches = SnapshotBatches(snapshot_id, now_ms)
+        file = self.files.new(snapshot_id)
+        file.write(batches.header(self._last_timestamp_ms, self.quorum))
+        left = iter(values)
+        while part := list(islice(left, _RECORDS_PER_BATCH)):
+            file.write(batches.data(part))
+        file.write(batches.footer())
+        file.finish()
+        for path in self.files.retire([each for each in self.snapshots if each != snapshot_id]):
+            self._storage.unlink(path)
+        self.snapshots = [snapshot_id]
+        self._log.truncate_fully(snapshot_id.offset, now_ms)
 
     def flush(self) -> None:
         """Fsync here and now (at the start, when nobody is served yet)."""

@@ -19,6 +19,7 @@ from attrs import frozen
 from broker.cli.version import KAFKA_VERSION, kwire_version
 from broker.cluster import Cluster
 from broker.config.broker_config import BrokerConfig
+from broker.controller.image_records import image_records
 from broker.deferred import Deferred
 from broker.driven_clock import DrivenClock
 from broker.nodes.spec import NodeSpec
@@ -122,6 +123,8 @@ def of_one_node(
     assert properties is not None
     assert properties.directory_id is not None
     cluster.controller.become_one_node(cluster.node_id, properties.directory_id)
+    # Without the history: Kafka does not take it that several brokers had the same directory.
+    cluster.metadata.begin_anew(image_records(cluster.controller.image.contents()), taken.taken_ms)
     close_cleanly(cluster)
     return Snapshot(
         name=taken.name,
