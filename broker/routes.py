@@ -153,7 +153,7 @@ def routes(s: Services) -> list[Route]:
             k.FIND_COORDINATOR,
             "0-6",
             "groups.find_coordinator",
-            (s.groups, s.transactions, s.addresses, s.partitions.hints),
+            (s.groups, s.transactions, s.addresses, s.hints),
         ),
         route(k.JOIN_GROUP, "0-9", "groups.join_group", (s.groups,)),
         route(k.HEARTBEAT, "0-4", "groups.heartbeat", (s.groups,)),

@@ -13,6 +13,7 @@ from broker.coordinator.transactions import TransactionCoordinator
 from broker.fetch.sessions import FetchSessions
 from broker.handlers.cluster.api_versions import AdvertisedVersions
 from broker.log_dirs import LogDirs
+from broker.nodes.hints import LeaderHints
 from broker.partitions import Partitions
 from broker.producer_ids import ProducerIds
 from broker.telemetry import Telemetry
@@ -39,3 +40,4 @@ class Services:
     unstable_versions: bool
     verifier: TransactionVerifier
     markers: TransactionMarkers
+    hints: LeaderHints

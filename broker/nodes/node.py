@@ -75,7 +75,7 @@ class Node:
             group_config(config),
             cluster.member_ids.next,
         )
-        self.partitions.hints = LeaderHints(controller.image, cluster.addresses)
+        hints = self.partitions.hints = LeaderHints(controller.image, cluster.addresses)
         replicas = cluster.replicas
         if replicas is not None:
             self.partitions.replication = replicas
@@ -128,6 +128,7 @@ class Node:
                 self.transactions if cluster.router is None else cluster.router, clock, config
             ),
             markers=self.markers,
+            hints=hints,
         )
         lines = routes(self.services)
         if personality is not None:
