@@ -109,7 +109,7 @@ class Nodes:
     async def begin_produce(
         self, node_id: int, topic: str, *values: bytes, acks: int = -1, timeout_ms: int = 1000, version: int = 11
     ) -> None:
-        data = PartitionProduceData(index=0, records=batch(*values))
+        data = PartitionProduceData(index=0, records=batch(*values, timestamp=self.clock.now_ms()))
         request = ProduceRequest(
             acks=acks, timeout_ms=timeout_ms, topic_data=[TopicProduceData(name=topic, partition_data=[data])]
         )

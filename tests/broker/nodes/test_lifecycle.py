@@ -1,4 +1,4 @@
-"""Nodes stop, start, are isolated and heal: leaders and coordinators move, clients are told, acknowledged data stays."""
+"""Nodes stop, start, are isolated and heal: leaders and coordinators move, clients are told, nothing is lost."""
 
 from __future__ import annotations
 
