@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -152,7 +153,7 @@ def add(door: ControlDoor, output: Output, given: str | None, after: bool, **opt
         if rule:
             raise click.UsageError("give the rule as JSON, or with options, not both")
         try:
-            rule = json.loads(click.get_text_stream("stdin").read() if given == "-" else given)
+            rule = json.loads(sys.stdin.read() if given == "-" else given)
         except ValueError as error:
             raise CommandError(f"the rule is not JSON: {error}") from None
     added = door.post("faults", body=rule)

@@ -156,10 +156,6 @@ class Faults:
     def __iter__(self) -> Iterator[Rule]:
         return iter(self.list())
 
-    def list(self) -> list[Rule]:
-        """All rules, in the order they were added; spent and expired ones too."""
-        return [Rule(self, _state(each)) for each in self._http.request("GET", self._path)["rules"]]
-
     def get(self, rule: int | str) -> Rule:
         """By id or name. Raises ControlRequestError 404."""
         return Rule(self, self._show(rule))
@@ -167,6 +163,10 @@ class Faults:
     def clear(self) -> list[FaultState]:
         """Remove all rules; what they had counted."""
         return [_state(each) for each in self._http.request("DELETE", self._path)["rules"]]
+
+    def list(self) -> list[Rule]:
+        """All rules, in the order they were added; spent and expired ones too."""
+        return [Rule(self, _state(each)) for each in self._http.request("GET", self._path)["rules"]]
 
     def _show(self, rule: int | str) -> FaultState:
         return _state(self._http.request("GET", f"{self._path}/{segment(rule)}"))
