@@ -30,6 +30,7 @@ _ANSWER_V0: Final = struct.Struct(">ii")
 _ANSWER_V1: Final = struct.Struct(">iib")
 _FETCH_KEY: Final = 1
 _API_VERSIONS_KEY: Final = 18
+_API_VERSIONS_FLEXIBLE_FROM: Final = 3
 
 
 class MalformedRequestError(Exception):
@@ -222,9 +223,10 @@ class Dispatcher:
         if self._hooks is not None:
             bound = evolve(bound, call=_hooked(bound.call, self._hooks), shortcut=None)
         if version != api_version:
-            # Its header is the one of the version asked for, which no header before v2 could be.
+            # Its header is the one of the version asked for: an older personality does not know v2, nor anybody v-1.
             # Not kept: there are tens of thousands of versions nobody serves.
-            bound = BoundRoute(api_key, 0, True, False, _decode_nothing, route.unsupported_version_handler())
+            flexible = api_version >= _API_VERSIONS_FLEXIBLE_FROM
+            bound = BoundRoute(api_key, 0, flexible, False, _decode_nothing, route.unsupported_version_handler())
             return bound if self._interception is None else self._interception.around(bound)
         if self._interception is not None:
             bound = self._interception.around(bound)
