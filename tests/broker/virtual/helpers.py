@@ -17,6 +17,7 @@ from broker.virtual.registry import VirtualClusters
 from broker.virtual.spec import ClusterSpec
 from broker.virtual.storage import Inode, walk
 from tests.broker.cluster_helpers import Client, Running, running_server
+from tests.broker.server_helpers import settled
 
 
 @define
@@ -27,6 +28,13 @@ class Plane:
     def create(self, name: str | None = None, *, topics: Any = None, **fields: Any) -> VirtualCluster:
         contents = parse_contents({"topics": topics}) if topics else None
         return self.clusters.create(ClusterSpec(name=name, contents=contents, **fields))
+
+    async def made(self, name: str | None = None, **fields: Any) -> VirtualCluster:
+        """The same, with all that it declares."""
+        virtual = self.create(name, **fields)
+        await settled(self.running.server.reactor, lambda: virtual.ready.done, "what was declared is there")
+        virtual.ready.result()
+        return virtual
 
     async def connect(self, virtual: VirtualCluster) -> Client:
         return await self.running.connect(virtual.cluster)
