@@ -22,6 +22,8 @@ from broker.reactor import Reactor
 class ScriptedDispatcher:
     """Answers a frame with what `answer(frame)` gives; `bad` frames are malformed; keeps what it saw."""
 
+    gate = None
+
     def __init__(self, answer: Callable[[bytes], Any]) -> None:
         self._answer = answer
         self.frames: list[bytes] = []
