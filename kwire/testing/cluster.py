@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from kwire.testing.errors import ControlRequestError, KwireError
+from kwire.testing.errors import ControlRequestError
 from kwire.testing.http import ControlClient, segment
 from kwire.testing.records import Isolation, Reader, Until, as_messages, produce
 from kwire.testing.topic_specs import TopicsGiven, topic_bodies
@@ -18,9 +17,12 @@ from kwire.testing.waiting import DEFAULT_TIMEOUT_S, wait_for
 if TYPE_CHECKING:
     from kwire.testing.aio import AsyncForms
     from kwire.testing.clock import Clock
+    from kwire.testing.faults import Faults
     from kwire.testing.groups import Groups
     from kwire.testing.nodes import Nodes
     from kwire.testing.snapshots import Snapshots
+    from kwire.testing.topics import Topics
+    from kwire.testing.transcript import Transcript
 
 T = TypeVar("T")
 
@@ -72,27 +74,14 @@ class Cluster:
 
     # Topics and records, without a Kafka client.
 
-    def create_topic(
-        self,
-        name: str,
-        partitions: int | None = None,
-        *,
-        replication_factor: int | None = None,
-        configs: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Create a topic; None: the broker's default. Raises ControlRequestError."""
-        given = {"partitions": partitions, "replication_factor": replication_factor, "configs": configs}
-        self.create_topics({name: {key: value for key, value in given.items() if value is not None}})
+    def create_topic(self, name: str, partitions: int | None = None, **options: Any) -> None:
+        """Create a topic: `topics.create`, which says more. Raises ControlRequestError."""
+        self.topics.create(name, partitions, **options)
 
     def create_topics(self, topics: TopicsGiven) -> None:
         """Create topics, given as to `Broker.create_cluster`. Raises ControlRequestError."""
         for body in topic_bodies(topics):
             self.http.request("POST", f"{self.path}/topics", body)
-
-    def topic_names(self, *, internal: bool = False) -> list[str]:
-        """Names of the topics, sorted; with the broker's own ones if asked for."""
-        answer = self.http.request("GET", f"{self.path}/topics", query={"internal": internal})
-        return [topic["name"] for topic in answer["topics"]]
 
     def produce(
         self,
@@ -160,9 +149,11 @@ class Cluster:
     # One class for each feature, made when it is first asked for.
 
     @cached_property
-    def topics(self) -> Any:
-        """Topics and their records."""
-        return self._door("topics", "Topics")
+    def topics(self) -> Topics:
+        """Topics: names, partitions, configs."""
+        from kwire.testing.topics import Topics
+
+        return Topics(self)
 
     @cached_property
     def nodes(self) -> Nodes:
@@ -172,9 +163,11 @@ class Cluster:
         return Nodes(self)
 
     @cached_property
-    def faults(self) -> Any:
+    def faults(self) -> Faults:
         """Fault rules."""
-        return self._door("faults", "Faults")
+        from kwire.testing.faults import Faults
+
+        return Faults(self)
 
     @cached_property
     def clock(self) -> Clock:
@@ -191,9 +184,11 @@ class Cluster:
         return Groups(self)
 
     @cached_property
-    def transcript(self) -> Any:
+    def transcript(self) -> Transcript:
         """Requests and answers, decoded."""
-        return self._door("transcript", "Transcript")
+        from kwire.testing.transcript import Transcript
+
+        return Transcript(self)
 
     @cached_property
     def snapshots(self) -> Snapshots:
@@ -201,12 +196,3 @@ class Cluster:
         from kwire.testing.snapshots import Snapshots
 
         return Snapshots(self)
-
-    def _door(self, module: str, name: str) -> Any:
-        try:
-            made = importlib.import_module(f"kwire.testing.{module}")
-        except ModuleNotFoundError as error:
-            if error.name != f"kwire.testing.{module}":
-                raise
-            raise KwireError(f"this version of kwire has no {module} in its Python door") from None
-        return getattr(made, name)(self)

@@ -127,11 +127,11 @@ class Group:
         self._http.request("DELETE", self._path)
 
     def wait_for(
-        self, state: str | Collection[str], *, members: int | None = None, timeout: float = DEFAULT_TIMEOUT_S
+        self, state: str | Collection[str], *, members: int | None = None, timeout_s: float = DEFAULT_TIMEOUT_S
     ) -> GroupState:
         """Wait until it is in this state (or one of these), with so many members if given.
 
-        timeout: seconds of the machine's clock, whatever the cluster's does. Raises WaitTimeoutError.
+        timeout_s: of the machine's clock, whatever the cluster's does. Raises WaitTimeoutError.
         """
         wanted = [state] if isinstance(state, str) else list(state)
         known = {name.lower() for name in STATES}
@@ -143,11 +143,11 @@ class Group:
         return self.wait_until(
             lambda group: group.state.lower() in lowered and (members is None or len(group.members) == members),
             what=what,
-            timeout=timeout,
+            timeout_s=timeout_s,
         )
 
     def wait_for_lag(
-        self, most: int = 0, *, topic: str | None = None, timeout: float = DEFAULT_TIMEOUT_S
+        self, most: int = 0, *, topic: str | None = None, timeout_s: float = DEFAULT_TIMEOUT_S
     ) -> GroupState:
         """Wait until it has committed something and is at most so many records behind. Raises WaitTimeoutError."""
 
@@ -155,13 +155,13 @@ class Group:
             offsets = [each for each in group.offsets if topic is None or each.topic == topic]
             return bool(offsets) and sum(each.lag or 0 for each in offsets) <= most
 
-        return self.wait_until(caught_up, what=f"a lag of at most {most}", timeout=timeout)
+        return self.wait_until(caught_up, what=f"a lag of at most {most}", timeout_s=timeout_s)
 
     def wait_until(
-        self, check: Callable[[GroupState], bool], *, what: str = "the condition", timeout: float = DEFAULT_TIMEOUT_S
+        self, check: Callable[[GroupState], bool], *, what: str = "the condition", timeout_s: float = DEFAULT_TIMEOUT_S
     ) -> GroupState:
         """Wait until `check(state)` holds. A group that is not there yet, or is being loaded, is waited for."""
-        deadline_s = time.monotonic() + timeout
+        deadline_s = time.monotonic() + timeout_s
         pause_s = _FIRST_PAUSE_S
         seen = "it does not exist"
         while True:
@@ -177,7 +177,7 @@ class Group:
                 seen = _told(group)
             left_s = deadline_s - time.monotonic()
             if left_s <= 0:
-                raise WaitTimeoutError(f"group {self.group_id!r} did not reach {what} in {timeout:g} s: {seen}")
+                raise WaitTimeoutError(f"group {self.group_id!r} did not reach {what} in {timeout_s:g} s: {seen}")
             time.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
 

@@ -51,11 +51,11 @@ def test_topics_are_created_in_each_way_they_can_be_given(broker: Broker) -> Non
     topics = {"a": 2, "b": None, "c": {"partitions": 3, "configs": {"retention.ms": 1000, "preallocate": False}}}
     with broker.create_cluster(topics=topics, configs={"num.partitions": 5}) as cluster:
         cluster.create_topics(["d", {"name": "e", "partitions": 4}])
-        assert cluster.topic_names() == ["a", "b", "c", "d", "e"]
-        assert broker.cluster(cluster.name).topic_names() == cluster.topic_names()
+        assert cluster.topics.names() == ["a", "b", "c", "d", "e"]
+        assert broker.cluster(cluster.name).topics.names() == cluster.topics.names()
         counts = {
             name: len(cluster.http.request("GET", f"{cluster.path}/topics/{name}")["partitions"])
-            for name in cluster.topic_names()
+            for name in cluster.topics.names()
         }
         assert counts == {"a": 2, "b": 5, "c": 3, "d": 5, "e": 4}
         configs = cluster.http.request("GET", f"{cluster.path}/topics/c")["configs"]

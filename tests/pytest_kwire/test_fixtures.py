@@ -119,11 +119,11 @@ def test_seeded_once_and_forked_for_each_test(run: Run, running_broker: Broker) 
 
         @pytest.mark.kafka(topics={"more": 2})
         def test_more(kafka_cluster):
-            assert sorted(kafka_cluster.topic_names()) == ["more", "orders"]
+            assert sorted(kafka_cluster.topics.names()) == ["more", "orders"]
 
         @pytest.mark.kafka(snapshot=None)
         def test_no_fork(kafka_cluster):
-            assert kafka_cluster.topic_names() == []
+            assert kafka_cluster.topics.names() == []
 
         @pytest.mark.kafka(nodes=3)
         def test_not_both(kafka_cluster):
@@ -148,7 +148,7 @@ def test_in_asyncio_and_in_trio(run: Run) -> None:
             await cluster.aio.produce("orders", {"id": 1}, {"id": 2})
             found = await cluster.aio.consume_until("orders", 2)
             assert [record.json for record in found] == [{"id": 1}, {"id": 2}]
-            assert await in_thread(cluster.topic_names) == ["orders"]
+            assert await in_thread(cluster.topics.names) == ["orders"]
 
         @pytest.mark.kafka(topics={"orders": 1})
         @pytest.mark.parametrize("run", [asyncio.run, trio.run], ids=["asyncio", "trio"])

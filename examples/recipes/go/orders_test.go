@@ -35,7 +35,8 @@ func TestARecordWhoseAnswerIsLostIsSentAgainAndIsThereOnce(t *testing.T) {
 
 func newClient(t *testing.T, kafka *Cluster, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	options = append(options, kgo.SeedBrokers(kafka.Brokers()...))
+	// By default franz-go waits seconds before it looks for a leader again.
+	options = append(options, kgo.SeedBrokers(kafka.Brokers()...), kgo.MetadataMinAge(20*time.Millisecond))
 	client, err := kgo.NewClient(options...)
 	if err != nil {
 		t.Fatal(err)
