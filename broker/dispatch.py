@@ -91,6 +91,8 @@ class BoundRoute:
     call: Handler
     encode: Callable[[Any], Any] | None = None
     shortcut: Shortcut | None = None
+    requests: int = 0
+    """How many were handled, on whatever way (broker.metrics)."""
 
 
 class Hooks(Protocol):
@@ -113,7 +115,7 @@ class Dispatcher:
     gate: None, or asked with (listener, node id) for each new connection: "refuse" or "reset" turns it away (faults).
     """
 
-    __slots__ = ("_hooks", "_interception", "_routes", "_table", "gate")
+    __slots__ = ("_counted", "_hooks", "_interception", "_routes", "_table", "gate")
 
     def __init__(self, routes: Mapping[int, Route], hooks: Hooks | None = None) -> None:
         self._routes = routes
@@ -121,6 +123,7 @@ class Dispatcher:
         self._interception: Interception | None = None
         self.gate: Callable[[str, int], str | None] | None = None
         self._table: dict[int, BoundRoute] = {}
+        self._counted: dict[tuple[int, int], int] = {}
 
     @property
     def routes(self) -> Mapping[int, Route]:
@@ -130,7 +133,18 @@ class Dispatcher:
     def intercept(self, interception: Interception | None) -> None:
         """From the next request on: put it around every handler, or nothing any more. Requests on their way go on."""
         self._interception = interception
+        self._counted = self.request_counts()
+        for bound in self._table.values():
+            bound.requests = 0
         self._table.clear()
+
+    def request_counts(self) -> dict[tuple[int, int], int]:
+        """Requests handled so far, by API key and version."""
+        counts = dict(self._counted)
+        for bound in self._table.values():
+            key = (bound.api_key, bound.api_version)
+            counts[key] = counts.get(key, 0) + bound.requests
+        return counts
 
     def dispatch(self, frame: memoryview, connection: Connection) -> Answer | Deferred[Answer]:
         """Handle one request.
@@ -162,6 +176,7 @@ class Dispatcher:
             name = self._routes[api_key].name
             raise MalformedRequestError(f"cannot read a {name} request of version {api_version}: {error}") from None
         context = RequestContext(connection.context, bound.api_key, bound.api_version, correlation_id, client_id)
+        bound.requests += 1
         outcome = bound.call(request, context)
         shortcut = bound.shortcut
         if shortcut is not None:

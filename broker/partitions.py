@@ -72,8 +72,12 @@ class Partition:
         "_flushing",
         "_image",
         "_log",
+        "_messages_before",
+        "_messages_from",
         "_owner",
         "_watchers",
+        "bytes_in",
+        "bytes_out",
         "held",
         "index",
         "is_internal",
@@ -93,6 +97,11 @@ class Partition:
         self.leader_epoch = leader_epoch
         self.is_internal = topic.is_internal
         self._log: PartitionLog | None = None
+        # Bytes of records taken from clients and coordinators, and given to consumers (broker.metrics).
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self._messages_before = 0
+        self._messages_from = 0
         # Keyed by who watches: leaving is O(1) however many fetches wait at the same tail.
         self._watchers: dict[Watcher, None] = {}
         self._commit_waiters: list[tuple[int, Deferred[None]]] = []
@@ -111,6 +120,7 @@ class Partition:
             except OSError as error:
                 logger.error("cannot open the log of %s-%d: %s", self.topic, self.index, error)
                 raise ApiError(ErrorCode.KAFKA_STORAGE_ERROR, str(error)) from error
+            self._messages_from = opened.log_end_offset - self._messages_before
             if self.held or opened.commit_rule is CommitRule.HELD:
                 self._apply_hold(opened, opened.high_watermark)
         return opened
@@ -119,6 +129,13 @@ class Partition:
     def opened(self) -> PartitionLog | None:
         """The log if it is open."""
         return self._log
+
+    @property
+    def messages_in(self) -> int:
+        """Records appended since it is led here. Told by the log's end, so that an append costs nothing for it."""
+        if self._log is not None:
+            self._messages_before = max(self._log.log_end_offset - self._messages_from, self._messages_before)
+        return self._messages_before
 
     @property
     def high_watermark(self) -> int:
@@ -158,6 +175,7 @@ class Partition:
             guard=guard,
             transaction_version=transaction_version,
         )
+        self.bytes_in += len(records)
         if partition_log.commit_rule is CommitRule.FSYNC:
             if partition_log.high_watermark <= info.last_offset:
                 self.flush_soon()
@@ -258,6 +276,7 @@ class Partition:
     def reopen(self) -> None:
         """The log was closed or replaced: it is opened anew when next used."""
         if self._log is not None and self._log.closed:
+            _ = self.messages_in
             self._log = None
 
     def close(self, why: ErrorCode) -> None:
@@ -338,6 +357,8 @@ class Partitions:
         self.followers: Followers | None = None
         self.hints: LeaderHints | None = None
         self._image = image
+        # Of partitions that are no longer led here: messages and bytes in, bytes out.
+        self.counted_before = [0, 0, 0]
         self._by_name: dict[tuple[str, int], Partition] = {}
         self._by_id: dict[tuple[bytes, int], Partition] = {}
 
@@ -375,6 +396,10 @@ class Partitions:
     def made(self, topic: str, index: int) -> Partition | None:
         """The same if it is led here and somebody has asked for it."""
         return self._by_name.get((topic, index))
+
+    def all_made(self) -> list[Partition]:
+        """Those led here that somebody has asked for."""
+        return list(self._by_name.values())
 
     def knows_topic_id(self, topic_id: bytes) -> bool:
         return self._image.topic_by_id(topic_id) is not None
@@ -425,4 +450,6 @@ class Partitions:
         self.generation += 1
         del self._by_name[(partition.topic, partition.index)]
         del self._by_id[(partition.topic_id, partition.index)]
+        for place, count in enumerate((partition.messages_in, partition.bytes_in, partition.bytes_out)):
+            self.counted_before[place] += count
         partition.close(why)

@@ -115,4 +115,7 @@ def _by_topic(reads: list[PartitionRead], by_id: bool) -> list[FetchableTopicRes
             last = FetchableTopicResponse(topic=target.topic, topic_id=target.topic_id)
             topics.append(last)
         last.partitions.append(read.data)
+        size = read.size
+        if size and read.partition is not None:
+            read.partition.bytes_out += size
     return topics

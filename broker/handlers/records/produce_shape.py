@@ -139,6 +139,7 @@ class ProduceShape:
             return NOT_ALIKE
         if records[_ATTRIBUTES_LOW_BYTE] & _TRANSACTIONAL_BIT and not self._is_open(partition, records):
             return NOT_ALIKE
+        self._bound.requests += 1
         try:
             info = partition.append(records)
         except ApiError as error:
