@@ -90,13 +90,13 @@ class Cluster:
         key: Any = None,
         headers: Mapping[str, Any] | None = None,
         partition: int | None = None,
-        create: bool = False,
+        create: bool = True,
     ) -> list[Placed]:
         """Append records and wait until they are committed; where they are, in the order given.
 
         values: `str` as UTF-8, `bytes` as they are, None as null, a `Message` with what is its own, anything else as
         JSON. key, headers, partition: of all of them; without key and partition they go round the partitions.
-        create: make a topic that is not there. Raises ControlRequestError.
+        create: make a topic that is not there, with the broker's defaults, as producers do. Raises ControlRequestError.
         """
         messages = as_messages(values, key=key, headers=headers, partition=partition)
         return produce(self.http, self.path, topic, messages, create=create)

@@ -68,8 +68,15 @@ def test_a_topic_that_is_there_already_is_told(cluster: Cluster) -> None:
         cluster.create_topic("orders")
 
 
+def test_a_topic_is_made_unless_it_must_be_there(cluster: Cluster) -> None:
+    with pytest.raises(ControlRequestError, match="unknown_topic"):
+        cluster.produce("orders", "a", create=False)
+    cluster.produce("orders", "a")
+    assert cluster.topics.names() == ["orders"]
+
+
 def test_consume_until_a_number(cluster: Cluster) -> None:
-    cluster.produce("orders", "a", "b", create=True)
+    cluster.produce("orders", "a", "b")
     later = threading.Thread(target=cluster.produce, args=("orders", "c"))
     later.start()
     assert [record.text for record in cluster.consume_until("orders", 3)] == ["a", "b", "c"]
@@ -77,9 +84,7 @@ def test_consume_until_a_number(cluster: Cluster) -> None:
 
 
 def test_consume_until_a_record_of_a_topic_that_is_not_there_yet(cluster: Cluster) -> None:
-    later = threading.Thread(
-        target=cluster.produce, args=("orders", {"id": 1}, {"id": 2}, {"id": 3}), kwargs={"create": True}
-    )
+    later = threading.Thread(target=cluster.produce, args=("orders", {"id": 1}, {"id": 2}, {"id": 3}))
     later.start()
     found = cluster.consume_until("orders", lambda record: record.json["id"] == 2)
     assert [record.json["id"] for record in found] == [1, 2]
@@ -87,7 +92,7 @@ def test_consume_until_a_record_of_a_topic_that_is_not_there_yet(cluster: Cluste
 
 
 def test_consume_until_in_vain_tells_what_was_read(cluster: Cluster) -> None:
-    cluster.produce("orders", "a", "b", create=True)
+    cluster.produce("orders", "a", "b")
     with pytest.raises(
         WaitTimeoutError, match=r"2 of 3 records in topic 'orders' after 0\.05 s.*\n.*0@0 value='a'\n.*'b'"
     ):
