@@ -81,6 +81,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 RunInThread = Callable[[Callable[[], None]], Deferred[None]]
 
+# The end of the year 9999: a driven clock may be beyond what a date can tell.
+_LAST_DATE_MS: Final = 253_402_300_799_000
 _PROTOCOL_NUMBERS: Final = {"PLAINTEXT": 0, "SSL": 1, "SASL_PLAINTEXT": 2, "SASL_SSL": 3}
 
 
@@ -242,7 +244,9 @@ class Cluster:
             cluster_id=config.get_text("kwire.cluster.id"),
             node_id=self.node_id,
             new_cluster_id=lambda: uuids.to_string(self.new_uuid()),
-            date=datetime.fromtimestamp(clock.now_ms() / 1000, UTC).strftime("%a %b %d %H:%M:%S UTC %Y"),
+            date=datetime.fromtimestamp(min(clock.now_ms(), _LAST_DATE_MS) / 1000, UTC).strftime(
+                "%a %b %d %H:%M:%S UTC %Y"
+            ),
         )
         previous = manager.previous_broker_epoch()
         self._previous_epoch = -1 if previous is None else previous

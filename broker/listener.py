@@ -204,7 +204,10 @@ def _listening_socket(host: str, port: int) -> socket.socket:
         sock = socket.create_server(("", port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
     else:
         if host and family == socket.AF_INET:
-            host = socket.gethostbyname(host)
+            try:
+                host = socket.gethostbyname(host)
+            except UnicodeError:  # IDNA: a label of more than 63 characters, and the like
+                raise OSError(errno.EADDRNOTAVAIL, "that is no host's name") from None
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
