@@ -45,6 +45,7 @@ class Query:
         fields = described.fields if isinstance(described, inspect.StructType) else ()
         self._names = [each.encode_name for each in fields]
         self._lists = {each.encode_name for each in fields if _is_list(each.type)}
+        self._texts = {each.encode_name for each in fields if _may_be_text(each.type)}
 
     def read(self, text: str) -> Any:
         """Raises ControlError 400."""
@@ -64,6 +65,8 @@ class Query:
                 given.setdefault(name, []).append(value)
             elif name in given:
                 raise ControlError(400, "invalid_query", f"the query parameter {name} is given twice")
+            elif value == "null" and name not in self._texts:
+                raise ControlError(400, "invalid_query", f"query.{name}: leave it out instead of giving null")
             else:
                 given[name] = value
         if self._wanted is None:
@@ -125,3 +128,8 @@ def _alternatives(kinds: list[inspect.Type]) -> Iterator[inspect.Type]:
 
 def _is_list(kind: inspect.Type) -> bool:
     return any(isinstance(each, (inspect.ListType, inspect.VarTupleType)) for each in _alternatives([kind]))
+
+
+def _may_be_text(kind: inspect.Type) -> bool:
+    """Whether "null" is a text there: msgspec takes it for None where that is allowed and text is not."""
+    return any(isinstance(each, (inspect.StrType, inspect.LiteralType)) for each in _alternatives([kind]))

@@ -36,6 +36,8 @@ class ThingQuery(msgspec.Struct, forbid_unknown_fields=True):
     times: Annotated[int, Meta(ge=1)] = 1
     tags: list[str] = []
     loud: bool = False
+    most: int | None = None
+    word: str | None = None
 
 
 def echo(call: Call, body: Thing) -> Thing:
@@ -44,7 +46,7 @@ def echo(call: Call, body: Thing) -> Thing:
 
 def ask(call: Call) -> dict[str, Any]:
     query: ThingQuery = call.query
-    return {"times": query.times, "tags": query.tags, "loud": query.loud, "id": call.path["id"]}
+    return {"times": query.times, "tags": query.tags, "loud": query.loud, "id": call.path["id"], "word": query.word}
 
 
 def fail(call: Call) -> None:
@@ -105,12 +107,12 @@ def test_requests_of_one_connection() -> None:
             async with client.stream:
                 made = await client.request("POST", "/things", {"name": "x", "size": 3})
                 assert (made.status, made.json) == (201, {"name": "x", "size": 3})
-                found = await client.request("GET", "/things/a%2Fb?times=2&tags=x&tags=y&loud=true")
-                assert found.json == {"times": 2, "tags": ["x", "y"], "loud": True, "id": "a/b"}
+                found = await client.request("GET", "/things/a%2Fb?times=2&tags=x&tags=y&loud=true&word=null")
+                assert found.json == {"times": 2, "tags": ["x", "y"], "loud": True, "id": "a/b", "word": "null"}
                 gone = await client.request("DELETE", "/things/1")
                 assert (gone.status, gone.body, "content-length" in gone.headers) == (204, b"", False)
                 head = await client.request("HEAD", "/things/1")
-                assert (head.status, head.body, head.headers["content-length"]) == (200, b"", "43")
+                assert (head.status, head.body, head.headers["content-length"]) == (200, b"", "55")
                 plain = await client.request("GET", "/text")
                 assert (plain.headers["content-type"], plain.body) == ("text/plain; charset=utf-8", b"a 1\n")
                 refused = await client.request("GET", "/refuse")
@@ -137,6 +139,7 @@ def test_requests_of_one_connection() -> None:
         ("GET", "/things/1?times=x", 400, "invalid_query"),
         ("GET", "/things/1?times=1&times=2", 400, "invalid_query"),
         ("GET", "/things/1?time=1", 400, "invalid_query"),
+        ("GET", "/things/1?most=null", 400, "invalid_query"),
         ("GET", "/things/1?times=%ff", 400, "invalid_query"),
         ("GET", "/text?a=1", 400, "invalid_query"),
     ],
