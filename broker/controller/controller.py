@@ -160,6 +160,11 @@ class Controller:
     def high_watermark(self) -> int:
         return self._log.high_watermark
 
+    @property
+    def failure(self) -> ApiError | None:
+        """Why nothing can be changed any more, until the next start; None while all is well."""
+        return self._failure
+
     def now_ms(self) -> int:
         """The cluster's wall clock."""
         return self._now_ms()

@@ -166,9 +166,9 @@ def _answered(endpoint: Endpoint, result: Any) -> Answer:
         return Answer(endpoint.status, [("content-type", result.media_type)], content)
     if endpoint.answer is None:
         return Answer(204, [], b"")
-    return Answer(
-        endpoint.status, [("content-type", JSON)], encode(result.value if isinstance(result, Json) else result)
-    )
+    if isinstance(result, Json):
+        return Answer(result.status or endpoint.status, [("content-type", JSON)], encode(result.value))
+    return Answer(endpoint.status, [("content-type", JSON)], encode(result))
 
 
 def too_large(limits: HttpLimits) -> ControlError:

@@ -54,7 +54,8 @@ class Endpoint:
     handler: `handler(call)`, or `handler(call, body)` where `body` is given; plain or `async`. It gives what `answer`
     says, or a `Text`. body, query, answer: msgspec Structs, lists of them, or None; an absent body is taken for `{}`.
     answer None: 204 without a body. answer EventStream: server-sent events, `event` is the type of each.
-    produces: media types of answers that are no JSON. open: served without the token (probes).
+    produces: media types of answers that are no JSON. open: served without the token (probes). also: other statuses
+    that the same answer may have (`Json.status`).
     """
 
     method: str
@@ -70,6 +71,7 @@ class Endpoint:
     event: Any = None
     produces: Sequence[str] = ()
     open: bool = False
+    also: Sequence[int] = ()
 
 
 @define(frozen=True)
@@ -82,9 +84,10 @@ class Text:
 
 @define(frozen=True)
 class Json:
-    """An answer that is encoded already, or made of plain values: the OpenAPI document."""
+    """An answer of plain values: the OpenAPI document. status: None for the endpoint's."""
 
     value: Any
+    status: int | None = None
 
 
 @define(frozen=True)

@@ -72,6 +72,7 @@ def _operation(endpoint: Endpoint, by_type: dict[int, Any], components: dict[str
         "tags": [endpoint.tag] if endpoint.tag else [],
         "responses": {
             str(endpoint.status if endpoint.answer is not None else 204): _answer(endpoint, by_type),
+            **{str(status): _answer(endpoint, by_type) for status in endpoint.also},
             "default": {
                 "description": "Refused: the message says why, and what is allowed.",
                 "content": {"application/json": {"schema": by_type[id(ErrorAnswer)]}},

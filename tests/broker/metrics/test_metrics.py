@@ -1,0 +1,174 @@
+"""`/metrics`, `/healthz`, `/readyz`: names, values, and when a broker is not ready."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import trio
+from prometheus_client.parser import text_string_to_metric_families
+
+from broker.control import health
+from broker.virtual.spec import ClusterSpec
+from tests.broker.group_client import Member
+from tests.broker.http_helpers import Plane, running_plane
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def with_plane(directory: Path, scene: Callable[[Plane], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with running_plane(directory) as plane:
+            await scene(plane)
+
+    trio.run(main)
+
+
+async def scraped(plane: Plane, query: str = "") -> Samples:
+    answer = await plane.request("GET", f"/metrics{query}")
+    assert answer.status == 200, answer.body
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    found: Samples = {}
+    for family in text_string_to_metric_families(answer.body.decode()):
+        assert family.documentation, family.name
+        for sample in family.samples:
+            key = (sample.name, frozenset(sample.labels.items()))
+            assert key not in found, f"twice: {sample}"
+            found[key] = sample.value
+    return found
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    return samples[(name, frozenset(labels.items()))]
+
+
+def test_topics_groups_and_traffic(tmp_path: Path) -> None:
+    async def scene(plane: Plane) -> None:
+        client = await plane.running.connect(plane.default)
+        await client.create_topic("orders", 2)
+        for _ in range(5):
+            await client.produce("orders", b"x", b"y")
+        got = await client.fetch("orders", 0)
+        member = Member(client, "billing", ["orders"])
+        await member.enter()
+        assert await member.commit(4) == 0
+        found = await scraped(plane)
+
+        at = {"topic": "orders", "partition": "0"}
+        assert value(found, "kafka_brokers") == 1
+        assert value(found, "kafka_topic_partitions", topic="orders") == 2
+        assert value(found, "kafka_topic_partition_current_offset", **at) == 10
+        assert value(found, "kafka_topic_partition_oldest_offset", **at) == 0
+        assert value(found, "kafka_topic_partition_leader", **at) == 1
+        assert value(found, "kafka_topic_partition_current_offset", topic="orders", partition="1") == 0
+        assert value(found, "kafka_consumergroup_current_offset", consumergroup="billing", **at) == 4
+        assert value(found, "kafka_consumergroup_lag", consumergroup="billing", **at) == 6
+        assert value(found, "kafka_consumergroup_lag_sum", consumergroup="billing", topic="orders") == 6
+        assert value(found, "kafka_consumergroup_members", consumergroup="billing") == 1
+
+        topics = "kafka_server_brokertopicmetrics"
+        assert value(found, f"{topics}_messagesin_total", topic="orders") == 10
+        (log,) = (log for log in plane.default.manager.open_logs() if log.topic == "orders" and log.partition == 0)
+        assert value(found, f"{topics}_bytesin_total", topic="orders") == log.segments.size_bytes
+        assert value(found, f"{topics}_bytesout_total", topic="orders") == len(got.records)
+        assert value(found, f"{topics}_bytesin_total") > log.segments.size_bytes, "internal topics too"
+        requests = "kafka_network_requestmetrics_requests_total"
+        assert value(found, requests, request="Produce", version="9") == 5
+        assert value(found, requests, request="Fetch", version="12") == 1
+        assert value(found, f"{topics}_totalproducerequests_total") == 5
+
+        assert value(found, "kafka_server_replicamanager_partitioncount") == 2 + 50
+        assert value(found, "kafka_server_replicamanager_underreplicatedpartitions") == 0
+        assert value(found, "kafka_controller_kafkacontroller_activecontrollercount") == 1
+        assert value(found, "kafka_controller_kafkacontroller_offlinepartitionscount") == 0
+        assert value(found, "kafka_log_log_logendoffset", **at) == 10
+        assert value(found, "kafka_log_log_size", **at) == log.segments.size_bytes
+        assert value(found, "kafka_coordinator_group_groupmetadatamanager_numgroupsstable") == 1
+        assert value(found, "process_resident_memory_bytes") > 1e6
+
+    with_plane(tmp_path, scene)
+
+
+def test_counts_outlive_a_topic_and_an_interception(tmp_path: Path) -> None:
+    async def scene(plane: Plane) -> None:
+        client = await plane.running.connect(plane.default)
+        await client.create_topic("t")
+        await client.produce("t", b"x")
+        plane.default.dispatcher.intercept(None)
+        plane.default.partitions.forget_shapes()
+        await client.produce("t", b"x")
+        (topic,) = (topic for topic in plane.default.controller.image.topics() if topic.name == "t")
+        await plane.request("DELETE", "/v1/clusters/default/topics/t")
+        found = await scraped(plane)
+        assert value(found, "kafka_server_brokertopicmetrics_messagesin_total") == 2
+        assert ("kafka_server_brokertopicmetrics_messagesin_total", frozenset({("topic", topic.name)})) not in found
+        assert value(found, "kafka_network_requestmetrics_requests_total", request="Produce", version="9") == 2
+
+    with_plane(tmp_path, scene)
+
+
+def test_other_clusters_are_asked_for_by_name(tmp_path: Path) -> None:
+    async def scene(plane: Plane) -> None:
+        plane.clusters.create(ClusterSpec(name="three", nodes=3))
+        client = await plane.running.connect(plane.clusters.get("three").cluster)
+        await client.create_topic("t", 6)
+        assert value(await scraped(plane), "kafka_brokers") == 1
+        three = await scraped(plane, "?cluster=three")
+        assert value(three, "kafka_brokers") == 3
+        assert sum(value(three, "kafka_server_replicamanager_leadercount", node=str(node)) for node in (1, 2, 3)) == 6
+        both = await scraped(plane, "?cluster=*")
+        assert value(both, "kafka_brokers", cluster="three") == 3
+        assert value(both, "kafka_brokers", cluster="default") == 1
+        answer = await plane.request("GET", "/metrics?cluster=four")
+        assert (answer.status, answer.error["code"]) == (404, "unknown_cluster")
+
+    with_plane(tmp_path, scene)
+
+
+def test_logs_are_not_opened_for_being_looked_at(tmp_path: Path) -> None:
+    async def before(plane: Plane) -> None:
+        client = await plane.running.connect(plane.default)
+        await client.create_topic("t")
+        await client.produce("t", b"x", b"y")
+
+    async def after(plane: Plane) -> None:
+        found = await scraped(plane)
+        assert value(found, "kafka_topic_partition_current_offset", topic="t", partition="0") == 2
+        assert plane.default.manager.opened("t", 0) is None
+
+    with_plane(tmp_path, before)
+    with_plane(tmp_path, after)
+
+
+def test_health_and_readiness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(plane: Plane) -> None:
+        assert await plane.get("/healthz") == {"status": "ok", "clusters": 1}
+        assert await plane.get("/readyz") == {"ready": True, "cluster": "default", "reasons": []}
+        monkeypatch.setattr(health, "_LEAST_FREE_BYTES", 2**80)
+        answer = await plane.request("GET", "/readyz")
+        assert answer.status == 503
+        assert not answer.json["ready"]
+        assert "room" in answer.json["reasons"][0]
+        monkeypatch.undo()
+        answer = await plane.request("GET", "/readyz?cluster=other")
+        assert answer.status == 404
+
+    with_plane(tmp_path, scene)
+
+
+def test_a_cluster_whose_nodes_are_stopped_is_not_ready(tmp_path: Path) -> None:
+    async def scene(plane: Plane) -> None:
+        cluster = plane.clusters.create(ClusterSpec(name="one")).cluster
+        await (await plane.running.connect(cluster)).create_topic("t")
+        assert (await plane.get("/readyz?cluster=one"))["ready"]
+        (node,) = cluster.nodes.values()
+        answer = await plane.request("POST", f"/v1/clusters/one/nodes/{node.node_id}/stop", {})
+        if answer.status == 404:
+            pytest.skip("nodes cannot be stopped over HTTP yet")
+        answer = await plane.request("GET", "/readyz?cluster=one")
+        assert answer.status == 503
+        assert any("no node runs" in reason for reason in answer.json["reasons"])
+        assert any("t-0" in reason for reason in answer.json["reasons"])
+
+    with_plane(tmp_path, scene)
