@@ -125,3 +125,16 @@ def test_a_broker_runs_beside_the_project(python: Path, project: Path) -> None:
             process.send_signal(signal.SIGTERM)
             lines.append(process.communicate(timeout=LIMIT_S)[0])
     assert process.returncode == 0, "".join(lines)
+
+
+def test_a_test_of_the_project_starts_a_broker_and_keeps_its_own_modules(python: Path, project: Path) -> None:
+    (project / "test_it.py").write_text(
+        "import broker, log\n"
+        "def test_it(kafka_cluster):\n"
+        "    kafka_cluster.produce('orders', 'a')\n"
+        "    assert kafka_cluster.consume_until('orders', 1)[0].text == 'a'\n"
+        "    assert (log.WHOSE, broker.WHOSE) == ('the project', 'the project')\n"
+    )
+    environment = ["env", "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1"]
+    command = [str(python), "-m", "pytest", "-q", "-p", "pytest_kwire.plugin", "-p", "no:cacheprovider", "test_it.py"]
+    assert "1 passed" in _run(project, *environment, *command)
