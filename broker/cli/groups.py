@@ -86,7 +86,6 @@ def list_groups(states: tuple[str, ...], types: tuple[str, ...], kafka: Kafka, o
         Column("group", "Group"),
         Column("type", "Type"),
         Column("state", "State"),
-        Column("protocol_type", "Of"),
     ]
     output.rows(rows, columns, empty="There is no such group.")
 

@@ -56,11 +56,8 @@ _SECTIONS: Final = (
             LazyCommand(
                 "cluster", "broker.cli.cluster:cluster", "Virtual clusters: create, fork, snapshot.", ("clusters",)
             ),
-            LazyCommand("nodes", "broker.cli.nodes:nodes", "Simulated nodes: stop, start, isolate.", ("node",)),
+            LazyCommand("nodes", "broker.cli.nodes:nodes", "Simulated nodes: stop, start, isolate, freeze.", ("node",)),
             LazyCommand("faults", "broker.cli.faults:faults", "Errors, delays and losses on purpose.", ("fault",)),
-            LazyCommand(
-                "nodes", "broker.cli.nodes:nodes", "A cluster's simulated nodes: stop, start, isolate, freeze."
-            ),
             LazyCommand("clock", "broker.cli.clock:clock", "A cluster's time: freeze, advance, rate."),
             LazyCommand("transcript", "broker.cli.transcript:transcript", "Requests and answers, decoded."),
             LazyCommand("export", "broker.cli.cluster:export", "Write a virtual cluster's data for Apache Kafka."),
