@@ -10,7 +10,6 @@ def faults(door: ControlDoor, output: Output) -> None:
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
@@ -39,7 +38,9 @@ class ControlDoor:
     def client(self) -> Any:
         """kwire.testing's ControlClient."""
         if self._client is None:
-            self._client = _testing().ControlClient(self.url, self.token)
+            from kwire.testing import ControlClient
+
+            self._client = ControlClient(self.url, self.token)
         return self._client
 
     def path(self, *segments: str) -> str:
@@ -75,39 +76,32 @@ class ControlDoor:
     @contextmanager
     def explained(self) -> Iterator[None]:
         """Failures of the client become CommandErrors that say what to do."""
-        testing = _testing()
+        from kwire.testing import BrokerUnreachableError, ControlRequestError, KwireError
+
         try:
             yield
-        except testing.ControlRequestError as error:
+        except ControlRequestError as error:
             raise self._refused(error) from None
-        except (OSError, testing.KwireError) as error:
+        except (BrokerUnreachableError, OSError) as error:
             raise NoBrokerError(
-                f"no kwire answers at {self.url}: {error}",
-                hint="Start one with `kwire serve --http`, or name its URL with --http or KWIRE_HTTP.",
+                str(error),
+                hint="Start one with `kwire serve --http`, or name its URL with --http or KWIRE_HTTP. This command is "
+                "kwire's own: other Kafkas have nothing like it.",
             ) from None
+        except KwireError as error:
+            raise CommandError(str(error)) from None
 
     def _refused(self, error: Any) -> CommandError:
-        if error.code in ("unauthorized", "forbidden"):
+        if error.status == 401:
             return CommandError(error.message, hint="Give the token with --token or KWIRE_HTTP_TOKEN.")
-        if error.status == 404 and error.code not in _KNOWN_404 and not error.code.startswith("unknown_"):
-            return CommandError(
-                f"{self.url} is no kwire's control door, or an older one's: {error.message}",
-                hint="This command is kwire's own: other Kafkas have nothing like it.",
-            )
+        if error.code == "unknown_path":
+            return CommandError(f"{self.url} does not know this: {error.message}", hint="It may be an older kwire.")
         allowed = error.allowed
         hint = None
         if allowed:
             given = ", ".join(map(str, allowed)) if isinstance(allowed, (list, tuple)) else str(allowed)
             hint = f"Allowed: {given}"
         return CommandError(error.message, hint=hint)
-
-
-def _testing() -> Any:
-    """The Python door, loaded when a command goes through it."""
-    return importlib.import_module("kwire.testing")
-
-
-_KNOWN_404: Final = frozenset({"not_found"})
 
 
 def control_options(command: Callable[..., R]) -> Callable[..., R]:
