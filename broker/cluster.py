@@ -132,6 +132,8 @@ class Cluster:
         self._maintenance: Maintenance
         self.cleaner: Cleaner
         self._interception: Interception | None = None
+        self.lasting = True
+        """Whether the data is more than this process's. Set before `open`."""
         self.goes_on = False
         """The directory is a copy of one whose brokers ran on: they are not fenced first. Set before `register`."""
         self._previous_epoch = -1
@@ -313,7 +315,9 @@ class Cluster:
                 self._incarnation_id if first else self.new_uuid(),
             )
         partitions = self.partitions if self.router is None else self.router
-        self._maintenance = Maintenance(config, clock, self.manager, partitions, self.run_in_thread)
+        self._maintenance = Maintenance(
+            config, clock, self.manager, partitions, self.run_in_thread, lasting=self.lasting
+        )
         self.cleaner = make_cleaner(
             config, clock, self.manager, partitions, self._log_config, self.run_in_thread, self._maintenance.later
         )

@@ -25,6 +25,8 @@ logger = logging.getLogger("kwire.maintenance")
 
 # flush.ms is looked at this often, unless log.flush.scheduler.interval.ms asks for more often.
 _FLUSH_CHECK_MS: Final = 1_000
+# Where nothing outlasts the process what is only about a crash is done this seldom: a flush still lets go of files.
+_IN_MEMORY_MS: Final = 60_000
 _LONGEST_MS: Final = 2**31
 # Where a cluster's clock is pushed on, what is only about a crash is written once on the way.
 _TURNS_AN_ADVANCE: Final = 32
@@ -49,8 +51,12 @@ class Maintenance:
         manager: LogManager,
         partitions: FindsPartitions,
         run_in_thread: Callable[[Callable[[], None]], Deferred[None]],
+        *,
+        lasting: bool = True,
     ) -> None:
+        """lasting: whether the data is more than this process's."""
         self._config = config
+        self._lasting = lasting
         self._clock = clock
         self._manager = manager
         self._partitions = partitions
@@ -97,7 +103,9 @@ class Maintenance:
 
         def interval_ms() -> int:
             interval = min(self._config.get_int(setting), _LONGEST_MS)
-            return min(interval, _FLUSH_CHECK_MS) if setting == "log.flush.scheduler.interval.ms" else interval
+            if setting == "log.flush.scheduler.interval.ms":
+                interval = min(interval, _FLUSH_CHECK_MS)
+            return interval if self._lasting or most != _ONCE else max(interval, _IN_MEMORY_MS)
 
         def turn() -> None:
             try:

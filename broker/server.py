@@ -83,7 +83,7 @@ class Server:
             hooks,
             nodes,
         )
-        cluster.goes_on = goes_on
+        cluster.lasting, cluster.goes_on = lasting, goes_on
         cluster.open()
         try:
             for spec in cluster.specs:

@@ -91,9 +91,8 @@ class TransactionCoordinator:
     # Shards
 
     def start(self) -> None:
-        """Begin to load every partition that holds data, and to look for what is overdue."""
+        """Begin to load every partition that holds data, and to look for what has expired."""
         self._shards.start()
-        self._check_timeouts_later()
         self._check_expiry_later()
 
     def close(self) -> None:
@@ -115,6 +114,8 @@ class TransactionCoordinator:
         self._shards.topic_deleted()
 
     def _machine(self, partition: int) -> TransactionMachine:
+        if "timeouts" not in self._timers:  # before there is a shard nobody has to look round
+            self._check_timeouts_later()
         write_markers = partial(self._write_markers, partition)
         return TransactionMachine(partition, self.config, self._server_version, write_markers)
 
