@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-ALLOWED: Final = ("nodes", "racks", "topics", "configs", "seed", "as_version", "snapshot")
+ALLOWED: Final = ("nodes", "racks", "topics", "groups", "configs", "seed", "now_ms", "as_version", "snapshot")
 
 
 def cluster_options(item: pytest.Item) -> dict[str, Any]:

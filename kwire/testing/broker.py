@@ -89,17 +89,20 @@ class Broker:
         nodes: int | None = None,
         racks: Sequence[str] | None = None,
         topics: TopicsGiven | None = None,
+        groups: Mapping[str, Any] | None = None,
         configs: Mapping[str, Any] | None = None,
         as_version: str | None = None,
         seed: int | None = None,
+        now_ms: int | None = None,
         **more: Any,
     ) -> Cluster:
         """Make a cluster of its own: listeners, topics, groups, data, clock and faults.
 
         name: None for one that is free. nodes: how many (1). racks: one for each node. topics: names; or
-        `{"orders": 6}`; or `{"orders": {"partitions": 6, "configs": {"cleanup.policy": "compact"}}}`. configs: Kafka's
-        broker settings. as_version: the Kafka to be like (`"2.8"`). seed: of all that is random. more: other fields of
-        the request, as `POST /v1/clusters` takes them.
+        `{"orders": 6}`; or `{"orders": {"partitions": 6, "configs": {"cleanup.policy": "compact"}}}`. groups: committed
+        offsets to begin with, `{"billing": {"orders": {0: 5}}}`. configs: Kafka's broker settings. as_version: the
+        Kafka to be like (`"2.8"`). seed: of all that is random. now_ms: the time its clock begins with. more: other
+        fields of the request, as `POST /v1/clusters` takes them.
 
         Raises ControlRequestError.
         """
@@ -108,9 +111,11 @@ class Broker:
             "nodes": nodes,
             "racks": None if racks is None else list(racks),
             "topics": None if topics is None else topic_bodies(topics),
+            "groups": groups,
             "configs": None if configs is None else {key: config_text(value) for key, value in configs.items()},
             "as_version": as_version,
             "seed": seed,
+            "now_ms": now_ms,
             **more,
         }
         answer = self.http.request(

@@ -44,6 +44,11 @@ def test_the_marker_says_how_the_cluster_is_made(run: Run) -> None:
             (orders,) = kafka_cluster.http.request("GET", kafka_cluster.path + "/topics")["topics"]
             assert (orders["name"], orders["partitions"]) == ("orders", 6)
 
+        @pytest.mark.kafka(topics={"orders": 2}, groups={"g": {"orders": {0: 0}}}, now_ms=1_700_000_000_000)
+        def test_begun_with(kafka_cluster):
+            assert kafka_cluster.groups["g"].committed() == {("orders", 0): 0}
+            assert 0 <= kafka_cluster.clock.now_ms - 1_700_000_000_000 < 60_000
+
         @pytest.mark.kafka(nodes=1, configs={"num.partitions": 4, "auto.create.topics.enable": False})
         def test_nearest(kafka_cluster):
             assert len(kafka_cluster.bootstrap_servers.split(",")) == 1
@@ -53,7 +58,7 @@ def test_the_marker_says_how_the_cluster_is_made(run: Run) -> None:
             assert len(kafka_cluster.http.request("GET", kafka_cluster.path + "/topics/orders")["partitions"]) == 6
         """
     )
-    result.assert_outcomes(passed=2)
+    result.assert_outcomes(passed=3)
 
 
 def test_a_mistyped_option_of_the_marker_is_an_error_that_says_what_there_is(run: Run) -> None:
@@ -159,6 +164,21 @@ def test_in_asyncio_and_in_trio(run: Run) -> None:
         """
     )
     result.assert_outcomes(passed=2)
+
+
+def test_with_a_plugin_for_asynchronous_tests(run: Run) -> None:
+    result = run(
+        """
+        import pytest
+
+        @pytest.mark.anyio
+        async def test_it(kafka_cluster, bootstrap_servers):
+            await kafka_cluster.aio.produce("orders", "a")
+            assert len(await kafka_cluster.aio.records("orders")) == 1
+        """
+    )
+    result.assert_outcomes(passed=2)
+    result.stdout.no_fnmatch_line("*warning*")
 
 
 def test_a_failing_tests_report_shows_requests_and_groups(run: Run) -> None:
