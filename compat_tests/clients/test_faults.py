@@ -127,10 +127,9 @@ def test_confluent_kafkas_consumer_goes_on(cluster: Cluster) -> None:
     cluster.produce("orders", *values)
     rules = [
         cluster.faults.add(api="FindCoordinator", error="COORDINATOR_NOT_AVAILABLE", times=1),
-        cluster.faults.add(api="JoinGroup", group="billing", error="NOT_COORDINATOR", times=1),
+        cluster.faults.add(api="OffsetFetch", group="billing", error="COORDINATOR_LOAD_IN_PROGRESS", times=1),
         cluster.faults.add(api="Fetch", topic="orders", error="NOT_LEADER_OR_FOLLOWER", times=1),
         cluster.faults.add(api="Fetch", drop_connection=True, times=1, skip=1),
-        cluster.faults.add(api="Metadata", topic="orders", error="LEADER_NOT_AVAILABLE", times=1),
     ]
     consumer = Consumer(
         {
@@ -141,7 +140,6 @@ def test_confluent_kafkas_consumer_goes_on(cluster: Cluster) -> None:
             "reconnect.backoff.ms": 10,
             "retry.backoff.ms": 10,
             "fetch.error.backoff.ms": 10,
-            "topic.metadata.refresh.fast.interval.ms": 20,
             "log_level": 0,
         }
     )
@@ -176,13 +174,15 @@ def test_kafka_pythons_consumer_goes_on(cluster: Cluster) -> None:
         cluster.faults.add(api="Fetch", drop_connection=True, when="after", times=1, skip=1),
     ]
     consumer = KafkaConsumer(
-        "orders",
         bootstrap_servers=cluster.bootstrap_servers,
         group_id="billing",
         auto_offset_reset="earliest",
         retry_backoff_ms=10,
         reconnect_backoff_ms=10,
     )
+    # Who joins before it knows the topic's partitions joins twice, and kafka-python 3.0 now and then stops there.
+    consumer.partitions_for_topic("orders")
+    consumer.subscribe(["orders"])
     found: list[bytes] = []
     try:
 
