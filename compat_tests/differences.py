@@ -52,9 +52,9 @@ def _tables() -> dict[str, dict[str, tuple[str, str]]]:
     return tables
 
 
-def expected(what: str, kind: str) -> str:
-    """The cell of the row ``what`` (table "Answers") for a broker of ``kind`` ("kwire", "kafka", "remote")."""
-    kafka, kwire = _tables()["Answers"][what]
+def expected(what: str, kind: str, table: str = "Answers") -> str:
+    """The cell of the row ``what`` of a table for a broker of ``kind`` ("kwire", "kafka", "remote")."""
+    kafka, kwire = _tables()[table][what]
     return kwire if kind == "kwire" else kafka
 
 
