@@ -35,6 +35,7 @@ from broker.virtual.errors import (
 from broker.virtual.snapshot import ClockState, Snapshot, close_cleanly
 from broker.virtual.spec import ClusterSpec, check, check_name, free_name, settings_of
 from broker.virtual.storage import Directory, MemoryStorage
+from kwire.errors import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -281,6 +282,7 @@ class VirtualClusters:
         assert virtual.storage is not None
         cluster = virtual.cluster
         image = cluster.controller.image
+        _note_down(cluster, virtual.storage)
         return Snapshot(
             name=name,
             cluster=virtual.name,
@@ -311,6 +313,29 @@ class VirtualClusters:
         close_cleanly(cluster)
         taken.root = storage.clone_tree()
         taken.clean = True
+
+
+def _note_down(cluster: Cluster, storage: MemoryStorage) -> None:
+    """Write what a broker writes once a minute: where logs begin, up to where they need no recovery.
+
+    So DeleteRecords of the last minute holds in a fork, and the recovery before it has little to read.
+    """
+    manager, now_ms = cluster.manager, cluster.clock.now_ms()
+    fail, storage.fail = storage.fail, None  # faults are for what clients ask for
+    try:
+        for log in manager.open_logs():
+            if not log.offline:
+                log.flush(now_ms)
+        for work in (
+            *manager.checkpoint_recovery_points(),
+            *manager.checkpoint_log_starts(),
+            *manager.checkpoint_high_watermarks(),
+        ):
+            work.run(storage)
+    except (ApiError, OSError) as error:
+        logger.warning("the checkpoints of a snapshot are older than it: %s", error)
+    finally:
+        storage.fail = fail
 
 
 def _clock_state(clock: Clock) -> ClockState:

@@ -116,6 +116,10 @@ def test_the_parent_goes_on_and_its_snapshot_stays(tmp_path: Path) -> None:
             await client.produce("other", b"after")
             await commit(client, 11)
             await delete_records(client, 10)
+            late = p.clusters.fork("seed")
+            first = late.cluster.partitions.get("t", 0)
+            assert first is not None
+            assert first.log.log_start_offset == 10
             fork = await p.connect(p.clusters.fork("seed", snapshot="s"))
             now = await p.connect(p.clusters.fork("seed"))
             assert await fork.values("other") == [b"small"]
