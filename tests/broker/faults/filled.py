@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import MagicMock
 
-from broker.routes import VersionRange, routes
+from broker.routes import Route, VersionRange, routes
 from kwire.api_keys import ApiKey
 from kwire.schema import Field, Struct
 
 
+def served_routes() -> list[Route]:
+    """The route table, of services that are none."""
+    return routes(MagicMock(unstable_versions=False))
+
+
 def served() -> dict[ApiKey, VersionRange]:
     """Every API of the route table, with its versions."""
-    return {line.api_key: line.served for line in routes(MagicMock())}
+    return {line.api_key: line.served for line in served_routes()}
 
 
 def filled(cls: type[Struct], version: int) -> Any:
