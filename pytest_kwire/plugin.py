@@ -19,6 +19,8 @@ _MARKER = (
     "kafka(nodes=1, racks=[...], topics={'orders': 6}, configs={...}, seed=1, as_version='2.8', snapshot='fixture'): "
     "how the test's kafka_cluster is made"
 )
+# What is to be told at the end of the run about a broker that did not outlive it.
+_death = pytest.StashKey[str]()
 _shared: pytest.StashKey[SharedBroker] = pytest.StashKey()
 
 
@@ -62,6 +64,15 @@ def pytest_testnodedown(node: Any, error: object) -> None:
         shared.forget_worker(node.gateway.id)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say so when the broker died during the run: what tests tell then is only that nobody answers."""
+    shared = config.stash.get(_shared, None)
+    death = config.stash.get(_death, None) if shared is None else shared.death()
+    if death is not None:
+        terminalreporter.section("kwire")
+        terminalreporter.write_line(death)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the workers' broker."""
     shared = config.stash.get(_shared, None)
@@ -92,6 +103,9 @@ def kafka_broker(pytestconfig: pytest.Config) -> Iterator[Broker]:
 
     broker = find_broker(pytestconfig)
     yield broker
+    death = broker.death()
+    if death is not None:
+        pytestconfig.stash[_death] = death
     broker.close()
 
 

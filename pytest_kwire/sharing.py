@@ -91,6 +91,11 @@ class SharedBroker:
             if self._broker is not None:
                 self._broker.close()
 
+    def death(self) -> str | None:
+        """How the broker ended by itself, if it did."""
+        with self._lock:
+            return None if self._broker is None else self._broker.death()
+
     def forget_worker(self, worker: str) -> None:
         """Delete the clusters of a worker that is gone."""
         from kwire.testing import KwireError

@@ -78,6 +78,10 @@ class Broker:
         """The process's id; None when it was not started here."""
         return None if self._process is None else self._process.pid
 
+    def death(self) -> str | None:
+        """Of a broker that was started here and ended by itself: how, and the end of its log. None: it runs."""
+        return None if self._process is None else self._process.death()
+
     def log_text(self) -> str:
         """The end of the log of a broker that was started here without a log file."""
         return "" if self._process is None else self._process.log_text()

@@ -89,6 +89,13 @@ class BrokerProcess:
         """Whether it runs still."""
         return self._process.poll() is None
 
+    def death(self) -> str | None:
+        """Of one that ended by itself: exit code (below 0: the signal) and the end of its log. None: it did not."""
+        code = self._process.poll()
+        if code is None or not self._finalizer.alive:
+            return None
+        return f"the broker ended with exit code {code}; its log ends with:\n{self.log_text()}"
+
     def log_text(self, most_bytes: int = _LOG_TAIL_BYTES) -> str:
         """The end of its log."""
         return "" if self._log.closed else _tail(self._log, most_bytes)
