@@ -24,6 +24,7 @@ from broker.faults.answers import (
     copied,
     described,
     elements,
+    error_field_of_whole,
     layout_for,
     narrowed,
     response_elements,
@@ -43,14 +44,17 @@ if TYPE_CHECKING:
     from broker.fetch.target import FetchTarget
     from broker.interception import Exchange
 
-_SESSION_ERRORS: Final = frozenset(
-    (
-        ErrorCode.FETCH_SESSION_ID_NOT_FOUND,
-        ErrorCode.INVALID_FETCH_SESSION_EPOCH,
-        ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR,
-    )
-)
-"""Of a fetch as a whole, whatever it asks for."""
+_OF_THE_WHOLE: Final = {
+    ApiKey.FETCH: frozenset(
+        (
+            ErrorCode.FETCH_SESSION_ID_NOT_FOUND,
+            ErrorCode.INVALID_FETCH_SESSION_EPOCH,
+            ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR,
+        )
+    ),
+    ApiKey.METADATA: frozenset((ErrorCode.REBOOTSTRAP_REQUIRED,)),
+}
+"""Errors that are told of the whole, whatever the request asks for."""
 _ACKS_0: Final = "a produce request with acks=0 failed"
 
 
@@ -254,7 +258,7 @@ class FaultInterceptor:
         failure = Failure(spec.error, spec.message)
         named = spec.topic is not None or spec.partition is not None
         layout = layout_for(api, version, named=named)
-        if api is ApiKey.FETCH and spec.error in _SESSION_ERRORS and _can_tell(api, version):
+        if spec.error in _OF_THE_WHOLE.get(api, ()) and error_field_of_whole(api, version):
             if self._fits_request(rule, exchange, plan) and rule.take():
                 self._fail_whole(rule, failure, exchange, plan)
             return
@@ -433,10 +437,6 @@ class FaultInterceptor:
             self._note(rule, exchange, "fired")
             if rule.is_spent:
                 self._rule_over()
-
-
-def _can_tell(api: ApiKey, version: int) -> bool:
-    return in_version(response_class(api), "error_code", version)
 
 
 def _means_all(request: Any, layout: Layout) -> bool:

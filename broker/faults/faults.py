@@ -91,7 +91,10 @@ class Faults:
         self._next_id += 1
         self._rules[rule.id] = rule
         self._arm(rule)
-        self._settle()
+        if spec.is_request and self._interceptor is not None:
+            self._index(rule)
+        else:
+            self._settle()
         return rule
 
     def all(self) -> list[Rule]:
@@ -207,8 +210,7 @@ class Faults:
     def _settle_requests(self, rules: list[Rule]) -> None:
         self._by_api.clear()
         for rule in rules:
-            for api in rule.spec.keys:
-                self._by_api.setdefault(api, []).append(rule)
+            self._index(rule)
         if rules and self._interceptor is None:
             self._interceptor = FaultInterceptor(
                 self._clock, self._by_api, self._topic_name, self._session_targets, self._over
@@ -217,6 +219,10 @@ class Faults:
         elif not rules and self._interceptor is not None:
             self._cluster.interception.remove(self._interceptor)
             self._interceptor = None
+
+    def _index(self, rule: Rule) -> None:
+        for api in rule.spec.keys:
+            self._by_api.setdefault(api, []).append(rule)
 
     def _settle_disk(self, rules: list[Rule]) -> None:
         self._disk.use(rules)
