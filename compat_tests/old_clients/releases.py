@@ -19,6 +19,12 @@ PROGRAMS: Final = Path(__file__).parent / "programs"
 SARAMA: Final = Path(__file__).parent / "sarama"
 FETCH_PATIENCE_S: Final = 300
 RUN_PATIENCE_S: Final = 60
+_POM: Final = """<project>
+<modelVersion>4.0.0</modelVersion><groupId>kwire.compat</groupId><artifactId>old-clients</artifactId><version>1</version>
+<dependencies>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-clients</artifactId><version>{release}</version></dependency>
+</dependencies></project>
+"""
 
 
 def kafka_python(release: str, *, fetch: bool) -> Path:
@@ -56,6 +62,23 @@ def kafkajs(release: str, *, fetch: bool) -> Path:
 
     _fetched(folder, install, fetch)
     return folder / "node_modules" / "kafkajs"
+
+
+def java_client(release: str, *, fetch: bool) -> Path:
+    """The folder with the jars: the client and what it logs with."""
+    if shutil.which("java") is None:
+        raise TargetUnavailableError("the Java clients need Java; it is not in PATH")
+    folder = CACHE / f"kafka-clients-{release}"
+
+    def install(partial: Path) -> Sequence[str]:
+        maven = shutil.which("mvn")
+        if maven is None:
+            raise TargetUnavailableError("the Java clients come from Maven Central; mvn is not in PATH")
+        (partial / "pom.xml").write_text(_POM.format(release=release))
+        return [maven, "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={partial}"]
+
+    _fetched(folder, install, fetch)
+    return folder
 
 
 def sarama(*, fetch: bool) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from compat_tests.old_clients.releases import PROGRAMS, kafka_python, kafkajs, sarama, tell
+from compat_tests.old_clients.releases import PROGRAMS, java_client, kafka_python, kafkajs, sarama, tell
 from compat_tests.targets import OwnBroker, TargetUnavailableError
 
 KAFKA_PYTHON = str(PROGRAMS / "kafka_python_round_trip.py")
@@ -89,6 +89,19 @@ def test_kafkajs(
         [list(each) for each in zip(KEYS, VALUES, strict=True)]
     )
     assert [record[3] for record in told["second"]] == ["later"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+@pytest.mark.parametrize("client", ["0.10.2.2", "0.11.0.3", "1.0.2", "2.0.1", "2.8.2"])
+def test_java_clients(
+    as_version: AsVersion, topic: str, group: str, fetch: bool, client: str, compression: str
+) -> None:
+    jars = found(lambda: java_client(client, fetch=fetch))
+    java = ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*", str(PROGRAMS / "JavaRoundTrip.java")]
+    told = tell([*java, as_version("0.11").plain, topic, group, compression])
+    assert told["first"] == [f"{number} {1_000 + number} v{number}" for number in range(5)]
+    assert told["second"] == ["5 1000 later0"]
 
 
 @pytest.mark.long
