@@ -70,7 +70,7 @@ class ColdRange:
 def read_if_cached(piece: FilePiece) -> bytearray | None:
     """All of a small piece when that takes no waiting for the disk."""
     if piece.fileno() < 0:
-        return None
+        return bytearray(piece.read())
     data = bytearray(len(piece))
     try:
         got = os.preadv(piece.fileno(), [data], piece.position, os.RWF_NOWAIT)
@@ -170,7 +170,10 @@ class PlainTransport:
                 if isinstance(first, (bytes, memoryview, bytearray)):
                     self._send_buffers(rest)
                 elif first.fileno() < 0:
-                    rest[0] = first.read()
+                    # It may have been in a file until now (a virtual cluster's).
+                    rest[0] = memoryview(first.read())[self._sent_of_file :]
+                    self._sent_of_file = 0
+                    self._known_warm = 0
                 elif not self._send_file(first):
                     return False
                 else:
@@ -308,7 +311,9 @@ class TlsTransport:
                         self._tls.write(view)
                     rest.popleft()
             elif piece.fileno() < 0:
-                rest[0] = piece.read()
+                rest[0] = memoryview(piece.read())[self._file_sent :]
+                self._file_sent = 0
+                self._known_warm = 0
             else:
                 count = min(len(piece) - self._file_sent, _TLS_CHUNK_BYTES)
                 if count:

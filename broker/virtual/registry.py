@@ -32,7 +32,7 @@ from broker.virtual.errors import (
     UnknownClusterError,
     UnknownSnapshotError,
 )
-from broker.virtual.snapshot import ClockState, Snapshot, close_cleanly
+from broker.virtual.snapshot import ClockState, Snapshot, close_cleanly, mark_clean
 from broker.virtual.spec import ClusterSpec, check, check_name, free_name, settings_of
 from broker.virtual.storage import Directory, MemoryStorage
 from kwire.errors import ApiError
@@ -282,7 +282,10 @@ class VirtualClusters:
         assert virtual.storage is not None
         cluster = virtual.cluster
         image = cluster.controller.image
-        _note_down(cluster, virtual.storage)
+        clean = _finish(cluster, virtual.storage)
+        root = virtual.storage.clone_tree()
+        if clean:
+            mark_clean(cluster, MemoryStorage(cluster.clock.now_ms, self.spill_directory, root))
         return Snapshot(
             name=name,
             cluster=virtual.name,
@@ -292,7 +295,8 @@ class VirtualClusters:
             taken_ms=virtual.clock.now_ms(),
             cluster_id=image.cluster_id,
             topics=sum(1 for _ in image.topics()),
-            root=virtual.storage.clone_tree(),
+            root=root,
+            clean=clean,
         )
 
     def _settle(self, taken: Snapshot) -> None:
@@ -315,17 +319,17 @@ class VirtualClusters:
         taken.clean = True
 
 
-def _note_down(cluster: Cluster, storage: MemoryStorage) -> None:
-    """Write what a broker writes once a minute: where logs begin, up to where they need no recovery.
-
-    So DeleteRecords of the last minute holds in a fork, and the recovery before it has little to read.
-    """
+def _finish(cluster: Cluster, storage: MemoryStorage) -> bool:
+    """Write what a clean stop writes, and go on. False where that cannot be: then a fork recovers, as after a kill."""
     manager, now_ms = cluster.manager, cluster.clock.now_ms()
+    logs = manager.open_logs()
     fail, storage.fail = storage.fail, None  # faults are for what clients ask for
     try:
-        for log in manager.open_logs():
-            if not log.offline:
-                log.flush(now_ms)
+        for log in logs:
+            targets = log.finish(now_ms)
+            if targets is not None:
+                targets.run(storage)
+                log.flushed(targets, now_ms)
         for work in (
             *manager.checkpoint_recovery_points(),
             *manager.checkpoint_log_starts(),
@@ -333,9 +337,11 @@ def _note_down(cluster: Cluster, storage: MemoryStorage) -> None:
         ):
             work.run(storage)
     except (ApiError, OSError) as error:
-        logger.warning("the checkpoints of a snapshot are older than it: %s", error)
+        logger.warning("a snapshot is taken as it is: %s", error)
+        return False
     finally:
         storage.fail = fail
+    return not manager.unrecovered() and not any(log.offline or log.cleaning is not None for log in logs)
 
 
 def _clock_state(clock: Clock) -> ClockState:

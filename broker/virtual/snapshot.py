@@ -1,7 +1,8 @@
 """What a cluster was at one instant: its files, as a kill at that instant would leave them, and how it was asked for.
 
-Taking one is a matter of an object per file. Before the first fork the copy is recovered, as a broker does after a
-kill, and left clean; so each fork opens what was closed cleanly, whatever was in memory when it was taken.
+Taking one costs an object per file: the logs write what a clean stop writes and go on, and the copy gets its marker.
+Where that cannot be (a log that is offline, or being compacted) the copy is recovered before its first fork, as a
+broker does after a kill, and left clean then.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from broker.virtual.storage import Directory, MemoryStorage
+from log.clean_shutdown import write_marker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +55,13 @@ class Snapshot:
     @property
     def used_bytes(self) -> int:
         return self.storage("").used_bytes()
+
+
+def mark_clean(cluster: Cluster, copy: MemoryStorage) -> None:
+    """The marker of a clean stop in a copy of the cluster's files, whose logs were finished."""
+    broker = cluster.controller.image.brokers.get(cluster.node_id)
+    for directory in cluster.manager.online_directories:
+        write_marker(copy, directory.path, -1 if broker is None else broker.epoch)
 
 
 def close_cleanly(cluster: Cluster) -> None:

@@ -88,6 +88,37 @@ def test_for_kafka_it_is_one_node_without_faults(tmp_path: Path) -> None:
     trio.run(main)
 
 
+def test_a_cluster_goes_on_soundly_after_each_snapshot(tmp_path: Path) -> None:
+    """What a snapshot makes the logs write (indexes cut to size, producers) is no end to them."""
+
+    async def main() -> None:
+        async with plane(tmp_path) as p:
+            settings = {"index.interval.bytes": "100", "segment.bytes": "1048576", "segment.index.bytes": "4096"}
+            virtual = await p.made("c", topics={"t": {"partitions": 1, "configs": settings}})
+            client = await p.connect(virtual)
+            written: list[bytes] = []
+            for number in range(60):
+                values = [f"{number}.{each}".encode() * 20 for each in range(5)]
+                await client.produce("t", *values, timestamp=1_700_000_000_000 + number)
+                written += values
+                if number % 7 == 0:
+                    assert p.clusters.take_snapshot("c").clean
+                if number % 20 == 0:
+                    fork = await p.connect(p.clusters.fork("c", as_name=f"t-{number}"))
+                    assert await fork.values("t") == written
+            assert await client.values("t") == written
+            for offset in (0, 1, 77, 299):
+                records = (await client.fetch("t", offset)).records
+                assert offset in range(int.from_bytes(bytes(records)[:8], "big"), 300)
+            for name, taken in (("now", p.clusters.taken("c", None)), ("fork", p.clusters.taken("t-0", None))):
+                found: list[Finding] = []
+                write_kafka(taken, str(tmp_path / name))
+                Checker(found.append, lambda *_: None).check([str(tmp_path / name)])
+                assert [each for each in found if each.severity is not Severity.INFO] == []
+
+    trio.run(main)
+
+
 def change(**fields: Any) -> Callable[[Path], None]:
     def apply(path: Path) -> None:
         manifest = json.loads((path / MANIFEST).read_text())

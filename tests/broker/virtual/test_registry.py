@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import tempfile
@@ -42,6 +43,15 @@ def test_clusters_know_nothing_of_each_other(tmp_path: Path) -> None:
     trio.run(main)
 
 
+def nameless(directory: Path) -> int:
+    """Open files of this process that are on the disk there and have no name."""
+    found = 0
+    for each in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found += os.readlink(f"/proc/self/fd/{each}").startswith(f"{directory}/")
+    return found
+
+
 def test_nothing_is_on_the_disk_until_a_file_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spill = tmp_path / "spill"
     spill.mkdir()
@@ -51,17 +61,16 @@ def test_nothing_is_on_the_disk_until_a_file_is_large(tmp_path: Path, monkeypatc
         async with plane(tmp_path / "data") as p:
             virtual = p.create(topics={"t": 1})
             client = await p.connect(virtual)
-            before = len(os.listdir("/proc/self/fd"))
             for _ in range(4):
                 await client.produce("t", os.urandom(200_000))
-            assert len(os.listdir("/proc/self/fd")) == before
+            assert nameless(spill) == 0
             for _ in range(4):
                 await client.produce("t", os.urandom(200_000))
-            assert len(os.listdir("/proc/self/fd")) == before + 1
+            assert nameless(spill) == 1
             assert [len(value or b"") for value in await client.values("t")] == [200_000] * 8
             assert list(tmp_path.rglob("*")) == [spill]
             p.clusters.delete(virtual.name)
-            assert len(os.listdir("/proc/self/fd")) < before
+            assert nameless(spill) == 0
 
     trio.run(main)
 
@@ -93,7 +102,7 @@ def test_of_a_deleted_cluster_nothing_is_left(tmp_path: Path) -> None:
     trio.run(main)
 
 
-def test_two_hundred_clusters_come_and_go_and_memory_stays(tmp_path: Path) -> None:
+def test_clusters_come_and_go_and_nothing_piles_up(tmp_path: Path) -> None:
     async def main() -> None:
         async with plane(tmp_path) as p:
 
@@ -105,7 +114,7 @@ def test_two_hundred_clusters_come_and_go_and_memory_stays(tmp_path: Path) -> No
                 gc.collect()
                 return sum(str(type(each).__module__).startswith(("broker.", "log.")) for each in gc.get_objects())
 
-            assert await left(200) == await left(20)
+            assert await left(60) == await left(10)
 
     trio.run(main)
 
@@ -129,11 +138,10 @@ def test_what_cannot_be_is_refused_and_nothing_is_made(tmp_path: Path, spec: Clu
     async def main() -> None:
         async with plane(tmp_path) as p:
             p.create("there")
-            descriptors = len(os.listdir("/proc/self/fd"))
             with pytest.raises(VirtualError, match=told):
                 p.clusters.create(spec)
             assert [each.name for each in p.clusters.all()] == ["there"]
-            assert len(os.listdir("/proc/self/fd")) == descriptors
+            assert len(p.running.server._clusters) == 1
 
     trio.run(main)
 
