@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -271,5 +272,23 @@ def test_changed_answers_and_bytes(tmp_path: Path) -> None:
             records = answer.responses[0].partitions[0].records
             (header,) = iter_batches(bytes(records))
             assert not verify_crc(bytes(records), header)
+
+    trio.run(main)
+
+
+def test_an_api_versions_nobody_knows_is_seen_too(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_server(tmp_path) as running:
+            cluster = running.add()
+            client = await running.connect(cluster)
+            watch = _Watch()
+            cluster.interception.observe(watch)
+            # v99: as a client of the future would ask; the answer is in v0
+            await client.stream.send_all(bytes.fromhex("0000000d 0012 0063 00000007 0001 78 00 00"))
+            (size,) = struct.unpack(">i", await client._exactly(4))
+            data = await client._exactly(size)
+            assert struct.unpack_from(">ih", data) == (7, ErrorCode.UNSUPPORTED_VERSION)
+            (seen,) = watch.exchanges
+            assert (seen.request, seen.outcome, seen.response.error_code) == (None, "answered", 35)
 
     trio.run(main)

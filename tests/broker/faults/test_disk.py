@@ -10,6 +10,12 @@ import trio
 
 from broker.faults.disk import AskingFile, subject_of
 from kwire.error_codes import ErrorCode
+from kwire.messages.find_coordinator import FindCoordinatorRequest
+from kwire.messages.offset_commit import (
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic,
+)
 from log.storage import RealFile
 from tests.broker.faults.fault_helpers import Faulty, faulty
 
@@ -123,3 +129,36 @@ def test_whose_file_it_is() -> None:
     assert (found.topic, found.partition) == ("a-b", 12)
     assert subject_of("/d/meta.properties") is None
     assert subject_of("/d/orders-7.aa-delete/x.log") is None
+
+
+def test_offsets_when_the_disk_of_the_coordinator_is_full_or_broken(tmp_path: Path) -> None:
+    """A commit is refused with something that clients ask again after, and goes through once the disk is sound."""
+
+    async def main() -> None:
+        async with faulty(tmp_path) as plane:
+            partition = OffsetCommitRequestPartition(partition_index=0, committed_offset=5)
+            commit = OffsetCommitRequest(
+                group_id="g", topics=[OffsetCommitRequestTopic(name="t", partitions=[partition])]
+            )
+
+            async def code() -> int:
+                answer = await plane.client.send(commit, 8)
+                return answer.topics[0].partitions[0].error_code
+
+            await plane.client.send(FindCoordinatorRequest(key="g"), 3)  # makes the topic
+            while (first := await code()) in (ErrorCode.COORDINATOR_NOT_AVAILABLE, ErrorCode.NOT_COORDINATOR):
+                plane.clock.advance(1)
+            assert first == 0
+            for action in ({"disk_full": True}, {"disk_error": "append"}):
+                rule = plane.faults.add({"topic": "__consumer_offsets", **action})
+                failed = ErrorCode(await code())
+                assert failed.retriable, failed
+                assert rule.fired >= 1
+                plane.faults.clear()
+                for _ in range(20):
+                    if (last := await code()) == 0:
+                        break
+                    plane.clock.advance(100)
+                assert last == 0
+
+    trio.run(main)
