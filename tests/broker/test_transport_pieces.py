@@ -1,4 +1,4 @@
-"""File pieces whose bytes move while they are sent: from a file into memory, as a virtual cluster's may."""
+"""File pieces whose bytes are read in another way while they are sent, as a virtual cluster's may be."""
 
 from __future__ import annotations
 
@@ -9,42 +9,26 @@ import tempfile
 import pytest
 
 from broker.transport import PlainTransport
-
-
-class Moving:
-    """In a file until `moved`."""
-
-    position = 0
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.moved = False
-        self._file = tempfile.TemporaryFile()
-        self._file.write(data)
-        self._file.flush()
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def fileno(self) -> int:
-        return -1 if self.moved else self._file.fileno()
-
-    def read(self) -> bytes:
-        return self.data
+from broker.virtual.storage import MemoryStorage
+from log.storage import FileRange
 
 
 @pytest.mark.parametrize("size", [3_000_000, 100])
 def test_what_was_sent_is_not_sent_again(size: int) -> None:
+    storage = MemoryStorage(lambda: 0, tempfile.gettempdir(), spill_bytes=10)
+    file = storage.open("/log", create=True)
+    data = os.urandom(size + 500)
+    file.pwrite(data, 0)
+    assert file.fd >= 0
     ours, theirs = socket.socketpair()
     with theirs:
         ours.setblocking(False)
         transport = PlainTransport(ours)
-        piece = Moving(os.urandom(size))
-        other = Moving(os.urandom(500))
-        done = transport.send([b"head", piece, other, b"tail"])
-        piece.moved = other.moved = True
+        done = transport.send([b"head", FileRange(file, 0, size), FileRange(file, size, 500), b"tail"])
+        storage.fail = lambda _operation, _path: None
+        assert file.fd == -1
         received = b""
-        wanted = b"head" + piece.data + other.data + b"tail"
+        wanted = b"head" + data + b"tail"
         while len(received) < len(wanted):
             received += theirs.recv(1 << 20)
             done = done or transport.flush()
