@@ -306,6 +306,7 @@ class Cluster:
         if len(self.specs) > 1:
             self.router = Router(self.nodes, controller.image)
             self.replicas = Replicas(self)
+            controller.quorum = lambda: (self.active_controller, tuple(self.nodes))
         for spec in self.specs:
             first = spec is self.specs[0]
             self.nodes[spec.node_id] = Node(

@@ -19,7 +19,7 @@ from broker.driven_clock import DrivenClock
 from broker.listener import ConnectionHost
 from broker.memory import BytePool
 from broker.nodes.listeners import NodeListeners, listeners_for
-from broker.nodes.spec import NodeSpec
+from broker.nodes.spec import NodeSpec, configured_nodes
 from broker.reactor import Reactor, loop_time_ms
 from log.storage import Storage
 
@@ -212,7 +212,7 @@ async def serve(
     server = Server(reactor, config)
     door: HttpDoor | None = None
     try:
-        cluster = server.add(config)
+        cluster = server.add(config, nodes=configured_nodes(config))
     except BaseException:
         server.host.close()
         reactor.close()

@@ -74,6 +74,8 @@ class Controller:
             below,
         )
         self._failure: ApiError | None = None
+        # (the leader, all voters) of the metadata quorum, as clients are told.
+        self.quorum: Callable[[], tuple[int, Sequence[int]]] = lambda: (settings.node_id, (settings.node_id,))
 
     # Starting and stopping
 

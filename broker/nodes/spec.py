@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from attrs import define
+from typing import TYPE_CHECKING
+
+from attrs import define, evolve
+
+if TYPE_CHECKING:
+    from broker.config.broker_config import BrokerConfig
 
 
 @define(slots=True, frozen=True)
@@ -17,6 +22,22 @@ class NodeSpec:
     rack: str | None = None
     host: str | None = None
     port: int | None = None
+
+
+def configured_nodes(config: BrokerConfig) -> list[NodeSpec]:
+    """The nodes of a process's own cluster, by `kwire.nodes` and `kwire.racks`; none for the usual one.
+
+    They listen on ports one above the other, or on any free ones where the settings' port is 0.
+    """
+    count = config.get_int("kwire.nodes")
+    if count == 1:
+        return []
+    racks = config.get_list("kwire.racks")
+    port = config.listeners[0].port
+    return [
+        evolve(spec, port=port + index if port else 0)
+        for index, spec in enumerate(node_specs(count, racks, first_id=config.node_id))
+    ]
 
 
 def node_specs(count: int, racks: list[str] | None = None, *, first_id: int = 1) -> list[NodeSpec]:

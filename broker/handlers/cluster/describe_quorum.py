@@ -21,7 +21,7 @@ from kwire.messages.describe_quorum import (
 def describe_quorum(
     request: DescribeQuorumRequest, ctx: RequestContext, controller: Controller, addresses: AddressBook
 ) -> DescribeQuorumResponse:
-    """Only `__cluster_metadata-0`, asked for alone, is known. The one voter leads and is never behind."""
+    """Only `__cluster_metadata-0`, asked for alone, is known. Simulated nodes are all voters, and none is behind."""
     topics = request.topics
     if not topics:
         return DescribeQuorumResponse()
@@ -30,22 +30,25 @@ def describe_quorum(
         return DescribeQuorumResponse(topics=[_unknown(name, indexes) for name, indexes in asked])
     settings = controller.settings
     now_ms = controller.now_ms()
-    voter = ReplicaState(
-        replica_id=settings.node_id,
-        log_end_offset=controller.log_end_offset,
-        last_fetch_timestamp=now_ms,
-        last_caught_up_timestamp=now_ms,
-    )
+    leader, voters = controller.quorum()
     partition = ResponsePartitionData(
-        leader_id=settings.node_id,
+        leader_id=leader,
         leader_epoch=controller.leader_epoch,
         high_watermark=controller.high_watermark,
-        current_voters=[voter],
+        current_voters=[
+            ReplicaState(
+                replica_id=voter,
+                log_end_offset=controller.log_end_offset,
+                last_fetch_timestamp=now_ms,
+                last_caught_up_timestamp=now_ms,
+            )
+            for voter in voters
+        ],
     )
     listeners = [Listener(name=each.name, host=each.host, port=each.port) for each in settings.controller_endpoints]
     return DescribeQuorumResponse(
         topics=[ResponseTopicData(topic_name=CLUSTER_METADATA_TOPIC, partitions=[partition])],
-        nodes=[Node(node_id=settings.node_id, listeners=listeners)] if ctx.api_version >= 2 else [],
+        nodes=[Node(node_id=voter, listeners=listeners) for voter in voters] if ctx.api_version >= 2 else [],
     )
 
 

@@ -10,8 +10,13 @@ import trio.testing
 
 from broker.nodes import lifecycle
 from kwire.error_codes import ErrorCode
+from kwire.messages.describe_cluster import DescribeClusterRequest
+from kwire.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
+from kwire.messages.describe_log_dirs import DescribeLogDirsRequest
+from kwire.messages.describe_quorum import DescribeQuorumRequest, RequestPartitionData, RequestTopicData
 from kwire.messages.fetch import FetchRequest
 from kwire.messages.find_coordinator import FindCoordinatorRequest
+from kwire.messages.list_offsets import ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic
 from kwire.messages.metadata import MetadataRequest, MetadataRequestTopic
 from tests.broker.nodes.node_world import in_trio, nodes, told
 
@@ -140,3 +145,44 @@ async def test_nobody_leads_when_all_replicas_are_gone(tmp_path: Path) -> None:
         assert world.partition("t").leader == 1
         assert sorted(world.partition("t").isr) == [1, 2]
         assert await world.values("t") == [b"a", b"b"]
+
+
+@in_trio
+async def test_the_active_controller_is_a_node_that_runs(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as world:
+        world.stop(1)
+        asked = RequestTopicData(topic_name="__cluster_metadata", partitions=[RequestPartitionData(partition_index=0)])
+        client = await world.at(3)
+        quorum = (await client.send(DescribeQuorumRequest(topics=[asked]), 2)).topics[0].partitions[0]
+        assert (quorum.leader_id, [each.replica_id for each in quorum.current_voters]) == (2, [1, 2, 3])
+        assert (await client.send(MetadataRequest(), 12)).controller_id == 2
+        cluster = await client.send(DescribeClusterRequest(include_fenced_brokers=True), 2)
+        assert [(each.broker_id, each.is_fenced) for each in cluster.brokers] == [(1, True), (2, False), (3, False)]
+
+
+@in_trio
+async def test_each_node_answers_for_itself(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as world:
+        await world.create("t", [[1, 2]])
+        await world.produce(1, "t", b"a")
+        for node_id, held in ((1, ["t"]), (2, ["t"]), (3, [])):
+            client = await world.at(node_id)
+            (directory,) = (await client.send(DescribeLogDirsRequest(topics=None), 4)).results
+            assert [topic.name for topic in directory.topics] == held
+            for asked in (1, 2, 3):
+                resource = DescribeConfigsResource(resource_type=4, resource_name=str(asked))
+                (answer,) = (await client.send(DescribeConfigsRequest(resources=[resource]), 4)).results
+                assert answer.error_code == (0 if asked == node_id else ErrorCode.INVALID_REQUEST)
+            listed = ListOffsetsTopic(name="t", partitions=[ListOffsetsPartition(partition_index=0, timestamp=-1)])
+            found = (await client.send(ListOffsetsRequest(replica_id=-1, topics=[listed]), 7)).topics[0].partitions[0]
+            assert found.error_code == (0 if node_id == 1 else ErrorCode.NOT_LEADER_OR_FOLLOWER)
+
+
+@in_trio
+async def test_a_cluster_of_several_nodes_is_opened_again(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as world:
+        await world.create("t", [[2, 3, 1]])
+        await world.produce(2, "t", b"a")
+    async with nodes(tmp_path) as world:
+        assert sorted(world.partition("t").isr) == [1, 2, 3]
+        assert await world.values("t") == [b"a"]
