@@ -32,7 +32,8 @@ _OF_THE_PROCESS: Final = re.compile(
 class ClusterSpec:
     """name: None for one that is free. nodes: how many; racks: dealt out to them in turn.
 
-    configs: Kafka's broker settings, over those the process was started with. contents: topics, records and offsets to
+    configs: Kafka's broker settings, over those the process was started with; default.replication.factor is 3 (or as many
+    as there are nodes) unless told. contents: topics, records and offsets to
     begin with. as_version: the release to be like ("2.8"). seed: of all that is random. now_ms: wall time the cluster's
     clock begins with; None: the machine's. host, ports: where its nodes listen; without ports, or at 0, on free ones.
     """
@@ -98,6 +99,9 @@ def free_name(random: Random, prefix: str, taken: Mapping[str, object]) -> str:
 def settings_of(spec: ClusterSpec, inherited: Mapping[str, str]) -> dict[str, str]:
     """The texts for its BrokerConfig. inherited: what the process was started with."""
     settings = {name: text for name, text in inherited.items() if not _OF_THE_PROCESS.match(name)}
+    if spec.nodes > 1:
+        # Who asks for several nodes wants to see them fail: topics without a word about it are to outlast that.
+        settings.setdefault("default.replication.factor", str(min(3, spec.nodes)))
     settings.update(spec.configs)
     host = f"[{spec.host}]" if ":" in spec.host else spec.host
     settings["listeners"] = f"PLAINTEXT://{host}:0"
