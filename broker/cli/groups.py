@@ -10,6 +10,7 @@ import click
 
 from broker.cli.client import Kafka, kafka_options, reason
 from broker.cli.completion import complete_groups, complete_topics
+from broker.cli.group_control import COMMANDS as CONTROL_COMMANDS
 from broker.cli.group_details import committed, described_groups, lag_rows, listed_groups
 from broker.cli.metadata import topic_names
 from broker.cli.output import Column, CommandError, Output, counted, output_options
@@ -44,11 +45,18 @@ Examples:
   kwire groups reset-offsets billing --all-topics --to-datetime 2026-01-31T12:00:00
   kwire groups delete-offsets billing --topic orders:0
   kwire groups delete billing
+  kwire groups rebalance billing --http 127.0.0.1:9380
+  kwire groups evict billing MEMBER
+  kwire groups move-coordinator billing --node 2
 """,
     context_settings=_SETTINGS,
 )
 def groups() -> None:
     """Consumer groups of any Kafka, with the flags of kafka-consumer-groups.sh."""
+
+
+for _command in CONTROL_COMMANDS:
+    groups.add_command(_command)
 
 
 def groups_argument(command: Callable[..., Any]) -> Callable[..., Any]:

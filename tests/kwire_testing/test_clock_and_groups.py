@@ -145,6 +145,36 @@ def test_a_group_rebalances_loses_a_member_and_its_coordinator(quick: Cluster) -
     with_clients(scene)
 
 
+def test_groups_are_controlled_by_command(quick: Cluster) -> None:
+    def kwire(*arguments: str) -> dict[str, object]:
+        options = ["--http", quick.http.url, "--cluster", quick.name, "--json"]
+        ran = CliRunner().invoke(cli, ["groups", *arguments, *options])
+        assert ran.exit_code == 0, ran.output
+        shown: dict[str, object] = json.loads(ran.stdout)
+        return shown
+
+    async def scene(connect: Connect) -> None:
+        one = Member(await connect(quick, "one"), "billing", ["orders"])
+        await one.enter()
+        assert kwire("rebalance", "billing") == {
+            "group": "billing",
+            "begun": True,
+            "state": "PreparingRebalance",
+            "generation": 1,
+        }
+        assert await one.heartbeat() == REBALANCE_IN_PROGRESS
+        await rejoin(one)
+        assert kwire("move-coordinator", "billing")["leader_epoch"] == 1
+        assert kwire("evict", "billing", one.member_id)["members"] == 0
+        assert await one.heartbeat() == UNKNOWN_MEMBER_ID
+        refused = CliRunner().invoke(
+            cli, ["groups", "evict", "billing", "x", "--http", quick.http.url, "--cluster", quick.name]
+        )
+        assert (refused.exit_code, "no member x" in refused.output) == (1, True)
+
+    with_clients(scene)
+
+
 def test_a_member_that_is_not_heard_of_goes_with_the_clock(quick: Cluster) -> None:
     """The machine's clock: milliseconds. The cluster's: the session timeout, then the offsets' retention."""
 
