@@ -366,6 +366,7 @@ class Cluster:
         for node in self.nodes.values():
             known = self.controller.image.brokers.get(node.node_id)
             self.register_node(node, by_node.get(node.node_id, ()), known.epoch if clean and known is not None else -1)
+        self.goes_on = False
         self._metadata.flush()
 
     def register_node(self, node: Node, endpoints: Sequence[Endpoint], previous_epoch: int) -> None:

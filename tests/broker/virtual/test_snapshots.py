@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 from broker.driven_clock import DrivenClock
+from broker.nodes import lifecycle
 from broker.virtual.errors import VirtualError
 from broker.virtual.storage import MemoryStorage
 from kwire.messages.delete_records import DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic
@@ -23,6 +24,7 @@ from kwire.messages.offset_commit import (
 )
 from kwire.messages.offset_fetch import OffsetFetchRequest, OffsetFetchRequestTopic
 from tests.broker.cluster_helpers import Client
+from tests.broker.server_helpers import settled
 from tests.broker.virtual.helpers import Plane, fingerprint, plane
 
 
@@ -253,5 +255,41 @@ def test_a_range_on_its_way_to_a_socket_keeps_its_bytes(tmp_path: Path) -> None:
             answer = await reader.receive(type(wanted), 12)
             records = bytes(answer.responses[0].partitions[0].records)
             assert records.count(value) == 10
+
+    trio.run(main)
+
+
+def test_all_nodes_of_a_fork_run_and_catch_up(tmp_path: Path) -> None:
+    """A node is down and behind when the snapshot is taken; the fork and the restored cluster have it back."""
+
+    async def main() -> None:
+        async with plane(tmp_path) as p:
+            topics = {"t": {"partitions": 3, "replication_factor": 3, "configs": {"min.insync.replicas": 2}}}
+            virtual = await p.made("three", topics=topics, nodes=3)
+            lifecycle.stop(virtual.cluster.nodes[2])
+            leader = virtual.cluster.controller.image.partition("t", 0).leader  # type: ignore[union-attr]
+            client = Client(
+                await trio.open_tcp_stream("127.0.0.1", virtual.cluster.nodes[leader].addresses[0].bound_port)
+            )
+            assert (await client.produce("t", b"while it was down")).error_code == 0
+            await trio.aclose_forcefully(client.stream)
+            p.clusters.take_snapshot("three", "s")
+            fork = p.clusters.fork("three", snapshot="s")
+            p.clusters.restore("three", "s")
+            for each in (fork, virtual):
+                assert [node.state for node in each.cluster.nodes.values()] == ["running"] * 3
+                image = each.cluster.controller.image
+
+                def in_sync(image: Any = image) -> bool:
+                    return all(set(image.partition("t", index).isr) == {1, 2, 3} for index in range(3))
+
+                await settled(p.running.server.reactor, in_sync, "all replicas are in sync")
+                leader = image.partition("t", 0).leader  # type: ignore[union-attr]
+                client = Client(
+                    await trio.open_tcp_stream("127.0.0.1", each.cluster.nodes[leader].addresses[0].bound_port)
+                )
+                assert await client.values("t") == [b"while it was down"]
+                assert (await client.produce("t", b"more")).error_code == 0
+                await trio.aclose_forcefully(client.stream)
 
     trio.run(main)
