@@ -263,7 +263,10 @@ def follow_transcript(call: Call) -> EventStream:
 
 
 def _event(entry: Entry, transcript: Transcript, *, bodies: bool) -> Event:
-    return Event(view(entry, transcript, bodies=bodies), "exchange", str(entry.sequence))
+    def data() -> ExchangeView:
+        return view(entry, transcript, bodies=bodies)
+
+    return Event(data, "exchange", str(entry.sequence), entry.size)
 
 
 def _last_event_id(call: Call) -> int | None:

@@ -81,6 +81,7 @@ class Application:
         self.call_later = call_later
         self.stopping = stopping
         self._explain = explain
+        self.buffered_bytes = 0
 
     def accept(self, head: Head) -> Accepted | Answer:
         """Judge a request by its head alone."""

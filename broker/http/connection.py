@@ -50,6 +50,7 @@ class HttpConnection:
         self._limits = application.limits
         self._call_later = application.call_later
         self._idle = idle
+        self._buffered = 0
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head_bytes)
 
     async def serve(self) -> None:
@@ -92,6 +93,9 @@ class HttpConnection:
             answer = refused(ControlError(408, "too_slow", "the request did not arrive in time"), close=True)
             await self._send(None, answer)
             return False
+        finally:
+            self._application.buffered_bytes -= self._buffered
+            self._buffered = 0
         await self._send(head, answer)
         return self._h11.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE} and not answer.close
 
@@ -129,11 +133,19 @@ class HttpConnection:
                     size += len(event.data)
                     if size > self._limits.body_bytes:
                         raise too_large(self._limits)
+                    self._buffer(len(event.data))
                     parts.append(bytes(event.data))
                 elif isinstance(event, h11.EndOfMessage):
                     return b"".join(parts)
                 else:
                     raise trio.BrokenResourceError("the client left in the middle of a request")
+
+    def _buffer(self, size: int) -> None:
+        """Take memory for a part of a body. Raises ControlError when all connections together have too much."""
+        self._buffered += size
+        self._application.buffered_bytes += size
+        if self._application.buffered_bytes > self._limits.all_bodies_bytes:
+            raise ControlError(503, "busy", "too many large requests at once; try again")
 
     async def _discard_body(self, head: Head) -> None:
         """Of a request that was refused: where little is to come, the connection can go on."""
@@ -251,4 +263,5 @@ def _event_bytes(event: Event) -> bytes:
         lines += b"id: " + event.id.encode() + b"\n"
     if event.name is not None:
         lines += b"event: " + event.name.encode() + b"\n"
-    return lines + b"data: " + encode(event.data) + b"\n\n"
+    data = event.data() if callable(event.data) else event.data
+    return lines + b"data: " + encode(data) + b"\n\n"

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CallLater = Callable[[float, Callable[[], None]], "Timer"]
 
-# Events of a stream that wait for a client that reads slowly. More are dropped, with a notice of how many.
+# Events of a stream that wait for a client that reads slowly, and what they take of memory. More are dropped, with a
+# notice of how many.
 STREAM_QUEUE: Final = 1000
+STREAM_BYTES: Final = 4 * 1024 * 1024
 
 
 class ControlError(Exception):
@@ -92,11 +94,15 @@ class Json:
 
 @define(frozen=True)
 class Event:
-    """One server-sent event. data: anything msgspec can encode. id: what a client gives back as Last-Event-ID."""
+    """One server-sent event. data: anything msgspec can encode, or a function that gives it when the event is sent.
+    id: what a client gives back as Last-Event-ID. size: about what it takes of memory while it waits, where that is
+    much.
+    """
 
     data: Any
     name: str | None = None
     id: str | None = None
+    size: int = 0
 
 
 class EventStream:
@@ -110,6 +116,7 @@ class EventStream:
         self.on_close = on_close
         self._limit = queue
         self._events: deque[Event] = deque()
+        self._bytes = 0
         self._dropped = 0
         self._ended = False
         self._woken = trio.Event()
@@ -122,20 +129,12 @@ class EventStream:
         """Queue one event; dropped when the queue is full or the stream has ended."""
         if self._ended:
             return
-        if len(self._events) >= self._limit:
+        if len(self._events) >= self._limit or (self._events and self._bytes + event.size > STREAM_BYTES):
             self._dropped += 1
             return
-        if self._dropped:
-            self._tell_dropped()
-            if len(self._events) >= self._limit:
-                self._dropped += 1
-                return
+        self._bytes += event.size
         self._events.append(event)
         self._woken.set()
-
-    def _tell_dropped(self) -> None:
-        dropped, self._dropped = self._dropped, 0
-        self._events.append(Event({"dropped": dropped}, "dropped"))
 
     def end(self) -> None:
         """No more events; what is queued is still sent."""
@@ -147,10 +146,12 @@ class EventStream:
         while not self._events and not self._ended:
             self._woken = trio.Event()
             await self._woken.wait()
-        if self._dropped:
-            self._tell_dropped()
         events = list(self._events)
         self._events.clear()
+        self._bytes = 0
+        if self._dropped:
+            events.append(Event({"dropped": self._dropped}, "dropped"))
+            self._dropped = 0
         return events
 
     def closed(self) -> None:

@@ -9,14 +9,16 @@ from attrs import frozen
 class HttpLimits:
     """Sizes in bytes, times in ms by the machine's clock.
 
-    idle_ms: between requests of a connection. head_ms, body_ms: from the first byte of a request to the last of its
-    head, and of its body. send_ms: for each piece of an answer to be taken by the client's socket.
-    keep_alive_ms: how often a stream without events says that it is there, which also finds clients that are gone.
+    all_bodies_bytes: of the bodies held at one time, over all connections. idle_ms: between requests of a connection.
+    head_ms, body_ms: from the first byte of a request to the last of its head, and of its body. send_ms: for each piece
+    of an answer to be taken by the client's socket. keep_alive_ms: how often a stream without events says that it is
+    there, which also finds clients that are gone. linger_ms: how long what a refused client still sends is read.
     drain_ms: how long requests at hand may go on when the broker stops.
     """
 
     head_bytes: int = 32 * 1024
     body_bytes: int = 16 * 1024 * 1024
+    all_bodies_bytes: int = 64 * 1024 * 1024
     connections: int = 256
     idle_ms: int = 120_000
     head_ms: int = 10_000

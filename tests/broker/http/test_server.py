@@ -222,6 +222,23 @@ def test_too_large_bodies() -> None:
     trio.run(main)
 
 
+def test_many_large_bodies_at_once() -> None:
+    async def main() -> None:
+        async with served(ENDPOINTS, settings(all_bodies_bytes=1500)) as door:
+            head = b"POST /things HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            first = await trio.open_tcp_stream("127.0.0.1", door.door.port)
+            async with first:
+                await first.send_all(head + b"Content-Length: 1000\r\n\r\n" + b" " * 999)
+                await until(lambda: door.door._application and door.door._application.buffered_bytes == 999)
+                refused = await door.request("POST", "/things", {"name": "x" * 900})
+                assert (refused.status, refused.error["code"]) == (503, "busy")
+                assert (await door.request("POST", "/things", {"name": "x"})).status == 201
+            await until(lambda: door.door._application and door.door._application.buffered_bytes == 0)
+            assert (await door.request("POST", "/things", {"name": "x" * 900})).status == 201
+
+    trio.run(main)
+
+
 def test_waiting_for_100_continue() -> None:
     async def main() -> None:
         async with served(ENDPOINTS) as door:
@@ -508,6 +525,9 @@ def test_events_of_a_slow_client_are_dropped_with_a_notice() -> None:
         assert [event.data for event in await stream.next_events()] == [*range(10), {"dropped": 15}]
         stream.send(Event("again"))
         assert [event.data for event in await stream.next_events()] == ["again"]
+        for _ in range(3):
+            stream.send(Event("large", size=3 * 1024 * 1024))
+        assert [event.data for event in await stream.next_events()] == ["large", {"dropped": 2}]
         stream.end()
         stream.send(Event("too late"))
         assert await stream.next_events() == []
