@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -42,6 +41,7 @@ class DrivenClock:
     __slots__ = (
         "_at_ms",
         "_began_ms",
+        "_closed",
         "_driven",
         "_from_ms",
         "_frozen",
@@ -66,7 +66,8 @@ class DrivenClock:
         self._wall_ms = 0
         self._began_ms = 0.0
         self._target_ms: float | None = None
-        self._waiting: deque[Deferred[None]] = deque()
+        self._waiting: list[Deferred[None]] = []
+        self._closed = False
         if now_ms is not None:
             self._take_over()
             self._wall_ms = now_ms
@@ -135,7 +136,7 @@ class DrivenClock:
 
     def wait_ms(self) -> float | None:
         due_ms = self.timers.next_due_ms()
-        if due_ms is None or self._target_ms is not None:
+        if due_ms is None or self._closed or self._target_ms is not None:
             return None
         left_ms = due_ms - self.monotonic_ms()
         if left_ms <= 0.0:
@@ -219,6 +220,11 @@ class DrivenClock:
         self._waiting.append(turn)
         return turn
 
+    def close(self) -> None:
+        """Its cluster is gone: nothing fires any more. An advance under way arrives at once."""
+        self._closed = True
+        self.timers.on_earlier = None
+
     # -- inside
 
     def _take_over(self) -> None:
@@ -248,7 +254,7 @@ class DrivenClock:
         timers = self.timers
         try:
             until_ms = real_monotonic_s() * 1000.0 + _SLICE_MS
-            while (due_ms := timers.next_due_ms()) is not None and due_ms <= target_ms:
+            while not self._closed and (due_ms := timers.next_due_ms()) is not None and due_ms <= target_ms:
                 if self._at_ms is None or due_ms > self._at_ms:
                     self._at_ms = due_ms
                 fn = timers.pop_due(due_ms)
@@ -268,4 +274,4 @@ class DrivenClock:
             elif self._at_ms is not None:
                 self._go_on(self._at_ms)
             while self._waiting and self._target_ms is None:
-                self._waiting.popleft().resolve(None)
+                self._waiting.pop(0).resolve(None)

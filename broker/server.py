@@ -172,8 +172,11 @@ class Server:
         self._clusters.clear()
 
     def _let_go(self, cluster: Cluster) -> None:
-        if cluster.clock.timers.on_earlier is not None:
-            self.reactor.remove_clock(cluster.clock)
+        clock = cluster.clock
+        if clock.timers.on_earlier is not None:
+            self.reactor.remove_clock(clock)
+        if isinstance(clock, DrivenClock):
+            clock.close()
 
 
 def _close_listeners(cluster: Cluster, *, cut: bool) -> None:

@@ -234,6 +234,25 @@ def test_in_portions_others_are_served_and_orders_wait(machine: Machine, caplog:
     assert clock.now_ms() == NOW_MS + 5_000 + 1_100
 
 
+def test_when_its_cluster_is_gone_an_advance_arrives_at_once(machine: Machine) -> None:
+    clock = DrivenClock()
+    fired: list[str] = []
+
+    def first() -> None:
+        machine.ms += 11
+        fired.append("first")
+
+    clock.call_later(10, first)
+    clock.call_later(20, lambda: fired.append("second"))
+    way = clock.advance_in_portions(100)
+    next(way)
+    clock.close()
+    assert list(way) == []
+    assert fired == ["first"]
+    assert not clock.advancing
+    assert clock.wait_ms() is None
+
+
 @given(
     st.lists(
         st.one_of(

@@ -99,3 +99,27 @@ def test_two_who_advance_at_once_both_arrive(tmp_path: Path) -> None:
         assert sorted(answers) == [7 * 86_400_000, 14 * 86_400_000, 21 * 86_400_000]
 
     with_cluster(tmp_path, scene)
+
+
+def test_a_cluster_is_deleted_while_its_clock_is_on_its_way(tmp_path: Path) -> None:
+    async def scene(plane: Plane) -> None:
+        cluster = plane.clusters.get("one").cluster
+        client = await plane.running.connect(cluster)
+        await client.create_topic("t")
+        turns = 0
+
+        def again() -> None:
+            nonlocal turns
+            turns += 1
+            if turns < 1_000_000:
+                cluster.clock.call_later(1, again)
+
+        again()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(plane.door.request, "POST", f"{PATH}/advance", {"ms": 10_000_000})
+            while turns < 2:
+                await trio.lowlevel.checkpoint()
+            assert (await plane.request("DELETE", "/v1/clusters/one")).status == 204
+        assert turns < 1_000_000
+
+    with_cluster(tmp_path, scene)
