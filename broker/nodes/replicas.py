@@ -250,7 +250,7 @@ class Replicas:
         """As often as Kafka does: each half of replica.lag.time.max.ms, while a node is frozen."""
         if "lag" not in self._timers and self._frozen_since_ms:
             interval_ms = self._cluster.config.get_int("replica.lag.time.max.ms") / 2
-            self._timers["lag"] = self._cluster.clock.call_later(interval_ms, self._check_lag)
+            self._timers["lag"] = self._cluster.clock.call_again(interval_ms, self._check_lag)
 
     def _check_lag(self) -> None:
         del self._timers["lag"]
