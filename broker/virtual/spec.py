@@ -32,10 +32,10 @@ _OF_THE_PROCESS: Final = re.compile(
 class ClusterSpec:
     """name: None for one that is free. nodes: how many; racks: dealt out to them in turn.
 
-    configs: Kafka's broker settings, over those the process was started with; default.replication.factor is 3 (or as many
-    as there are nodes) unless told. contents: topics, records and offsets to
-    begin with. as_version: the release to be like ("2.8"). seed: of all that is random. now_ms: wall time the cluster's
-    clock begins with; None: the machine's. host, ports: where its nodes listen; without ports, or at 0, on free ones.
+    configs: Kafka's broker settings, over those the process was started with; default.replication.factor is 3, or as
+    many as there are nodes, unless told. contents: topics, records and offsets to begin with. as_version: the release
+    to be like ("2.8"). seed: of all that is random. now_ms: wall time the cluster's clock begins with; None: the
+    machine's. host, ports: where its nodes listen; without ports, or at 0, on free ones.
     """
 
     name: str | None = None
