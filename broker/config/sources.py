@@ -47,6 +47,7 @@ _NOT_THERE_YET: Final[Mapping[str, str]] = {
 }
 
 # Settings that bound, place or plug in something, and do nothing here: who gives one should hear of it.
+RACK_AWARE_SELECTOR: Final = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
 _NO_JAVA: Final = "kwire runs no Java classes"
 _WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "config.providers": f"{_NO_JAVA}; what refers to a provider is taken as it stands",
@@ -142,6 +143,8 @@ def explained(error: InvalidConfigError) -> str:
 
 
 def _warning(config: BrokerConfig, name: str) -> str | None:
+    if name == "replica.selector.class" and config.get_text(name) == RACK_AWARE_SELECTOR:
+        return None if config.get_int("kwire.nodes") > 1 else f"{name} has no effect: there is one node"
     if name in _WITHOUT_EFFECT:
         return f"{name} has no effect: {_WITHOUT_EFFECT[name]}"
     if config.definition(name) is not None or name.startswith(_PLUGIN_PREFIXES):

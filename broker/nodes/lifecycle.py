@@ -33,7 +33,7 @@ def stop(node: Node, *, kill: bool = False) -> None:
     cluster = node.cluster
     listeners = node.listeners
     if kill and listeners is not None:
-        listeners.close(cut=True)
+        listeners.close(cut=True, reserve=True)
     leaves(node)
     was_isolated = node.state == ISOLATED
     node.state = STOPPED
@@ -46,7 +46,7 @@ def stop(node: Node, *, kill: bool = False) -> None:
     node.partitions.forget_all()
     node.services.fetch_sessions.forget_all()
     if listeners is not None:
-        listeners.close(cut=True)
+        listeners.close(cut=True, reserve=True)
 
 
 def leaves(node: Node) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ class NodeListeners:
         self._wanted = list(wanted)
         self.open_ones: list[Listener] = []
         self._ports: list[int] = []
+        self._reserved: list[socket.socket] = []
 
     def open(self) -> None:
         """Bind all, accept nothing yet. Raises StartError; none is open then.
@@ -45,6 +47,7 @@ class NodeListeners:
         A port that was any free one stays what it was the first time.
         """
         opened: list[Listener] = []
+        self._release()
         try:
             for index, wanted in enumerate(self._wanted):
                 opened.append(self._bind(index, wanted))
@@ -60,15 +63,37 @@ class NodeListeners:
         for listener in self.open_ones:
             listener.start()
 
-    def close(self, *, cut: bool) -> None:
-        """Accept no more. cut: close the connections too, without answers to what waits."""
+    def close(self, *, cut: bool, reserve: bool = False) -> None:
+        """Accept no more. cut: close the connections too, without answers to what waits.
+
+        reserve: keep the ports from others meanwhile; a port that is bound and does not listen refuses connections.
+        """
+        if not reserve:
+            self._release()
         for listener in self.open_ones:
             listener.close()
+            if reserve:
+                self._reserve(listener)
         self.open_ones = []
         if cut:
             for connection in list(self._host.connections):
                 if connection.context.served_by is self._dispatcher:
                     connection.close()
+
+    def _reserve(self, listener: Listener) -> None:
+        sock = socket.socket(socket.AF_INET6 if ":" in listener.host else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((listener.host, listener.port))
+        except OSError:
+            sock.close()  # then it is not kept
+        else:
+            self._reserved.append(sock)
+
+    def _release(self) -> None:
+        for sock in self._reserved:
+            sock.close()
+        self._reserved.clear()
 
     def endpoints(self) -> list[Endpoint]:
         """Of the listeners that are open."""

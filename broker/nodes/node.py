@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from broker.config.admin import ConfigAdmin
+from broker.config.sources import RACK_AWARE_SELECTOR
 from broker.coordinator.coordinator import GroupCoordinator
 from broker.coordinator.transactions import TransactionCoordinator
 from broker.coordinator_log import OFFSETS_TOPIC, TRANSACTION_TOPIC, ImageInternalTopic, ImageTopics
@@ -39,7 +40,6 @@ NodeState = Literal["running", "stopped", "isolated"]
 RUNNING: Final = "running"
 STOPPED: Final = "stopped"
 ISOLATED: Final = "isolated"
-_RACK_AWARE: Final = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
 
 
 class Node:
@@ -83,7 +83,7 @@ class Node:
                 self,
                 controller.image,
                 replicas,
-                rack_aware=config.get_text("replica.selector.class") == _RACK_AWARE,
+                rack_aware=config.get_text("replica.selector.class") == RACK_AWARE_SELECTOR,
             )
         producer_ids = ProducerIds(self._allocate_producer_ids)
         self.markers = TransactionMarkers(self.partitions, self.groups, clock)

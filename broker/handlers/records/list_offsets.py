@@ -26,6 +26,7 @@ _SINCE_VERSION: Final = {MAX_TIMESTAMP: 7, EARLIEST_LOCAL: 8, LATEST_TIERED: 9, 
 _READ_UNCOMMITTED: Final = 0
 _READ_COMMITTED: Final = 1
 _EPOCH_FROM: Final = 4
+_OFFSET_NOT_AVAILABLE_FROM: Final = 5
 
 
 def list_offsets(request: ListOffsetsRequest, ctx: RequestContext, partitions: Partitions) -> ListOffsetsResponse:
@@ -83,7 +84,7 @@ def _look_up(
     if partition is None:
         raise ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     partition.check_leader_epoch(wanted.current_leader_epoch)
-    found = _offset_for(partition, timestamp, request.isolation_level)
+    found = _offset_for(partition, timestamp, request.isolation_level, ctx.api_version)
     return ListOffsetsPartitionResponse(
         partition_index=wanted.partition_index,
         timestamp=found[0],
@@ -92,10 +93,24 @@ def _look_up(
     )
 
 
-def _offset_for(partition: Partition, timestamp: int, isolation_level: int) -> tuple[int, int, int]:
+def _check_high_watermark(partition: Partition, api_version: int) -> None:
+    """A new leader does not know what was committed before its replicas are where its epoch begins. (KIP-207)"""
+    entries = partition.log.epochs.entries
+    if (
+        entries
+        and entries[-1].epoch == partition.leader_epoch
+        and (partition.log.high_watermark < entries[-1].start_offset)
+    ):
+        unavailable = api_version >= _OFFSET_NOT_AVAILABLE_FROM
+        raise ApiError(ErrorCode.OFFSET_NOT_AVAILABLE if unavailable else ErrorCode.LEADER_NOT_AVAILABLE)
+
+
+def _offset_for(partition: Partition, timestamp: int, isolation_level: int, api_version: int) -> tuple[int, int, int]:
     """(timestamp, offset, leader epoch); -1 for what there is not."""
     partition_log = partition.log
     if timestamp == LATEST:
+        if partition.held:
+            _check_high_watermark(partition, api_version)
         end = partition_log.last_stable_offset if isolation_level == _READ_COMMITTED else partition_log.high_watermark
         return (-1, end, partition.leader_epoch)
     if timestamp in (EARLIEST, EARLIEST_LOCAL):

@@ -39,6 +39,7 @@ def _partitions(log: PartitionLog) -> Any:
         log=log,
         leader_epoch=0,
         is_internal=False,
+        held=False,
         check_leader_epoch=lambda epoch: None,
     )
     return SimpleNamespace(get=lambda topic, index: partition)
