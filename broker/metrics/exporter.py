@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from broker.metrics.families import AT_ONCE
 from broker.nodes.node import RUNNING
 
 if TYPE_CHECKING:
@@ -26,9 +28,11 @@ def brokers(found: Families, state: ClusterState) -> None:
             found.gauge("kafka_broker_info", "A broker and its first listener's address", told, 1)
 
 
-def topics(found: Families, state: ClusterState) -> None:
+def topics(found: Families, state: ClusterState) -> Iterator[None]:
     counts: dict[str, int] = {}
-    for each in state.partitions:
+    for number, each in enumerate(state.partitions, 1):
+        if number % AT_ONCE == 0:
+            yield
         counts[each.topic] = counts.get(each.topic, 0) + 1
         described = each.described
         labels = {**state.labels, "topic": each.topic, "partition": str(each.index)}
@@ -57,9 +61,11 @@ def topics(found: Families, state: ClusterState) -> None:
         found.gauge("kafka_topic_partitions", "Partitions of a topic", {**state.labels, "topic": topic}, count)
 
 
-def groups(found: Families, state: ClusterState) -> None:
+def groups(found: Families, state: ClusterState) -> Iterator[None]:
     spans = state.spans()
-    for shard_state, group in _groups(state.cluster):
+    for number, (shard_state, group) in enumerate(_groups(state.cluster), 1):
+        if number % AT_ONCE == 0:
+            yield
         labels = {**state.labels, "consumergroup": group.group_id}
         found.gauge("kafka_consumergroup_members", "Members of a group", labels, len(group.members))
         for topic, partitions in shard_state.durable.offsets.get(group.group_id, {}).items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from broker.server import Server
 
 CONTENT_TYPE: Final[str] = CONTENT_TYPE_LATEST
-_PARTS: Final = (
+_Part = Callable[[Families, ClusterState], Iterator[None] | None]
+_PARTS: Final[tuple[_Part, ...]] = (
     exporter.brokers,
     exporter.topics,
     exporter.groups,
@@ -45,7 +46,8 @@ def exposed(server: Server, clusters: Mapping[str, Cluster], *, labelled: bool, 
     for name, cluster in clusters.items():
         state = ClusterState.read(cluster, {"cluster": name} if labelled else {})
         for part in _PARTS:
-            part(found, state)
+            for _ in part(found, state) or ():
+                yield b""
             yield b""
     for metric in found.all():
-        yield rendered(metric)
+        yield from rendered(metric)

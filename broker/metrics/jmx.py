@@ -6,9 +6,11 @@ cluster has several; of a one-node cluster they look as a broker's own.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from broker.group.states import GroupState
+from broker.metrics.families import AT_ONCE
 
 if TYPE_CHECKING:
     from broker.metrics.families import Families
@@ -103,8 +105,10 @@ def replicas(found: Families, state: ClusterState) -> None:
         )
 
 
-def partitions(found: Families, state: ClusterState) -> None:
-    for each in state.partitions:
+def partitions(found: Families, state: ClusterState) -> Iterator[None]:
+    for number, each in enumerate(state.partitions, 1):
+        if number % AT_ONCE == 0:
+            yield
         labels = {**state.labels, "topic": each.topic, "partition": str(each.index)}
         _replication(found, each, labels)
         log = each.log

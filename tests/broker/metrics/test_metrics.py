@@ -172,3 +172,15 @@ def test_a_cluster_whose_nodes_are_stopped_is_not_ready(tmp_path: Path) -> None:
         assert any("t-0" in reason for reason in answer.json["reasons"])
 
     with_plane(tmp_path, scene)
+
+
+def test_many_partitions_are_told_in_pieces(tmp_path: Path) -> None:
+    async def scene(plane: Plane) -> None:
+        await (await plane.running.connect(plane.default)).create_topic("wide", 1201)
+        text = (await plane.request("GET", "/metrics")).body.decode()
+        for name in ("kafka_topic_partition_leader", "kafka_cluster_partition_replicascount"):
+            assert text.count(f"# HELP {name} ") == text.count(f"# TYPE {name} ") == 1
+            assert text.count(f"\n{name}{{") == 1201
+        await scraped(plane)
+
+    with_plane(tmp_path, scene)
