@@ -181,7 +181,7 @@ class Transcript:
         found = self.requests(**wanted)
         if len(found) == times or (times is None and found):
             return found
-        expected = "at least one request" if times is None else f"{times} requests" if times != 1 else "1 request"
+        expected = "at least one request" if times is None else _requests(times)
         raise AssertionError(f"expected {expected} with {_shown(wanted)}, {self._instead(found, wanted)}")
 
     def assert_not_seen(self, **wanted: Any) -> None:
@@ -199,7 +199,7 @@ class Transcript:
                 raise AssertionError(self._instead(found, wanted))
             return found
 
-        return wait_for(enough, timeout_s=timeout_s, what=f"{times} requests with {_shown(wanted)}")
+        return wait_for(enough, timeout_s=timeout_s, what=f"{_requests(times)} with {_shown(wanted)}")
 
     def follow(self, *, since: int | None = None, timeout_s: float | None = None, **wanted: Any) -> Iterator[Exchange]:
         """Exchanges as they are answered, until the cluster is gone; what is wanted as in `requests`, without limit.
@@ -233,6 +233,10 @@ _LISTS: Final = frozenset({"api", "error", "outcome"})
 
 def _several(names: Names) -> list[str] | None:
     return None if names is None else [names] if isinstance(names, str) else list(names)
+
+
+def _requests(times: int) -> str:
+    return "1 request" if times == 1 else f"{times} requests"
 
 
 def _shown(wanted: dict[str, Any]) -> str:
