@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
+from broker.contents.partitioning import partition_for_key
+from broker.control.record_values import as_bytes, shown
+from kwire.records import ControlType, RecordBatchBuilder, end_transaction_marker
+from log.append_validation import AppendOrigin
 from tests.broker.http_helpers import Plane, running_plane
 
 TOPICS = "/v1/clusters/default/topics"
@@ -74,11 +81,8 @@ def test_partitions_by_key_as_a_java_producer(tmp_path: Path) -> None:
     async def main() -> None:
         async with running_plane(tmp_path) as plane:
             await _topic(plane, 3)
-            # Measured with Kafka's BuiltInPartitioner on 3 partitions.
             keys = ["a", "b", "abcd", "key-1", "key-2"]
             placed = await _produce(plane, *({"key": key, "value": key} for key in keys))
-            from broker.contents.partitioning import partition_for_key
-
             assert [each["partition"] for each in placed] == [partition_for_key(key.encode(), 3) for key in keys]
             placed = await _produce(plane, *({"value": n} for n in range(6)))
             assert sorted(each["partition"] for each in placed) == [0, 0, 1, 1, 2, 2]
@@ -176,3 +180,139 @@ def test_bad_positions(tmp_path: Path) -> None:
                 assert answer.error["code"] == code, (query, answer.error)
 
     trio.run(main)
+
+
+def test_read_committed(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_plane(tmp_path) as plane:
+            await _topic(plane)
+            partition = plane.default.partitions.get("t", 0)
+            assert partition is not None
+
+            def append(producer: int, *values: bytes, sequence: int = 0) -> None:
+                builder = RecordBatchBuilder(
+                    producer_id=producer, producer_epoch=0, base_sequence=sequence, transactional=True
+                )
+                for value in values:
+                    builder.append(None, value, timestamp=1)
+                guard = partition.begin_verification(producer, 0, sequence, must_begin_at_zero=True)
+                partition.append(memoryview(bytes(builder.build())), guard=guard)
+
+            def end(producer: int, committed: ControlType) -> None:
+                marker = end_transaction_marker(
+                    committed, producer_id=producer, producer_epoch=0, coordinator_epoch=0, timestamp=1
+                )
+                partition.append(memoryview(bytes(marker)), AppendOrigin.COORDINATOR)
+
+            append(1, b'"a"', b'"b"')
+            append(2, b'"c"')
+            end(1, ControlType.ABORT)
+            append(1, b'"d"', sequence=2)
+            end(2, ControlType.COMMIT)
+            end(1, ControlType.COMMIT)
+            append(3, b'"open"')
+
+            async def values(query: str) -> list[Any]:
+                return [each["value"] for each in (await plane.get(f"{RECORDS}?{query}"))["records"]]
+
+            assert await values("isolation=read_uncommitted") == ["a", "b", "c", "d", "open"]
+            assert await values("isolation=read_committed") == ["c", "d"]
+            assert await values("isolation=read_committed&from=1&partition=0") == ["c", "d"]
+            assert await values("from=1&limit=1") == ["b"]
+            answer = await plane.get(f"{RECORDS}?isolation=read_committed")
+            (progress,) = answer["partitions"]
+            assert (progress["last_stable_offset"], progress["high_watermark"]) == (7, 8)
+            assert answer["next"] == "0:7"
+
+    trio.run(main)
+
+
+def test_a_topic_is_made_when_asked_for(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_plane(tmp_path) as plane:
+            body = {"records": [{"value": 1}]}
+            refused = await plane.request("POST", RECORDS, body)
+            assert (refused.status, refused.error["code"]) == (404, "unknown_topic")
+            assert (await plane.post(RECORDS, {**body, "create": True}))["records"][0]["offset"] == 0
+            refused = await plane.request("POST", f"{TOPICS}/a%20b/records", {**body, "create": True})
+            assert (refused.status, refused.error["code"]) == (400, "invalid_topic_exception")
+
+    trio.run(main)
+
+
+def test_clusters_of_several_nodes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_plane(tmp_path) as plane:
+            spec = {"name": "c", "nodes": 3, "topics": {"t": {"partitions": 6, "replication_factor": 2}}}
+            await plane.post("/v1/clusters", spec)
+            path = "/v1/clusters/c/topics/t"
+            placed = (await plane.post(f"{path}/records", {"records": [{"value": n} for n in range(12)]}))["records"]
+            assert sorted(each["partition"] for each in placed) == sorted([0, 1, 2, 3, 4, 5] * 2)
+            leaders = {each["leader"] for each in (await plane.get(path))["partitions"]}
+            assert len(leaders) == 3
+            await plane.post("/v1/clusters/c/nodes/2/stop")
+            view = await plane.get(path)
+            assert 2 not in {each["leader"] for each in view["partitions"]}
+            found = await plane.get(f"{path}/records")
+            assert sorted(each["value"] for each in found["records"]) == list(range(12))
+
+    trio.run(main)
+
+
+def test_without_a_leader(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_plane(tmp_path) as plane:
+            spec = {"name": "c", "nodes": 2, "topics": {"t": {"partitions": 2, "replication_factor": 1}}}
+            await plane.post("/v1/clusters", spec)
+            await plane.post("/v1/clusters/c/nodes/2/stop")
+            view = await plane.get("/v1/clusters/c/topics/t")
+            assert sorted(each["leader"] for each in view["partitions"]) == [-1, 1]
+            answer = await plane.request("GET", "/v1/clusters/c/topics/t/records")
+            assert (answer.status, answer.error["code"]) == (503, "leader_not_available")
+            body = {"records": [{"value": 1, "partition": 0}, {"value": 2, "partition": 1}]}
+            answer = await plane.request("POST", "/v1/clusters/c/topics/t/records", body)
+            assert answer.status == 503
+            living = next(each["partition"] for each in view["partitions"] if each["leader"] == 1)
+            found = await plane.get(f"/v1/clusters/c/topics/t/records?partition={living}")
+            assert found["records"] == [], "nothing half done"
+
+    trio.run(main)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+        max_leaves=10,
+    )
+)  # fmt: skip
+def test_any_json_is_written_and_shown_again(value: Any) -> None:
+    data = as_bytes(value, None, "value")
+    if value is None:
+        assert data is None
+        return
+    assert data is not None
+    if isinstance(value, str):
+        assert data.decode() == value
+        assert shown(data, "text") == (value, "text")
+        return
+    found, encoding = shown(data, "auto")
+    assert encoding == "json"
+    assert json.loads(bytes(found)) == value
+
+
+@given(st.binary(max_size=100), st.sampled_from(["auto", "json", "text", "base64"]), st.booleans())
+def test_any_bytes_can_be_shown(data: bytes, wanted: Any, is_key: bool) -> None:
+    found, encoding = shown(data, wanted, is_key=is_key)
+    if encoding == "base64":
+        assert as_bytes(None, found, "value") == data
+    elif encoding == "text":
+        assert found.encode() == data
+    else:
+        assert bytes(found) == data
+        json.loads(data)
+
+
+def test_what_is_nested_deeply_is_text() -> None:
+    assert shown(b"[" * 100_000, "auto")[1] == "text"
