@@ -131,7 +131,8 @@ async def create_cluster(call: Call, body: NewCluster) -> ClusterView:
     try:
         await call.wait(virtual.ready)
     except BaseException:  # the client went away, too: nobody would know the name
-        clusters.delete(virtual.name)
+        if virtual in clusters.all():
+            clusters.delete(virtual.name)
         raise
     return view(virtual)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from broker.config.broker_config import BrokerConfig
     from broker.dispatch import Dispatcher
     from broker.nodes.spec import NodeSpec
+
+_NO_DESCRIPTOR: Final = "Each listener needs a descriptor: delete clusters, or allow the process more (ulimit -n)."
+_ADVICE: Final = {
+    errno.EADDRINUSE: "Another program may hold the port; choose another with --port, or 0 for any free one.",
+    errno.EMFILE: _NO_DESCRIPTOR,
+    errno.ENFILE: _NO_DESCRIPTOR,
+}
 
 
 class NodeListeners:
@@ -124,10 +131,9 @@ class NodeListeners:
         except OSError as error:
             raise StartError(
                 f"cannot listen on {wanted.host or '*'}:{port} ({wanted.name}): {error.strerror}. "
-                + (
-                    "Another program may hold the port; choose another with --port, or 0 for any free one."
-                    if error.errno == errno.EADDRINUSE
-                    else "Choose an address of this machine with --host (0.0.0.0: all) and a port with --port."
+                + _ADVICE.get(
+                    error.errno or 0,
+                    "Choose an address of this machine with --host (0.0.0.0: all) and a port with --port.",
                 )
             ) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
@@ -23,7 +24,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 # Where a process is and who it is: not for the clusters in it.
 _OF_THE_PROCESS: Final = re.compile(
     r"(node\.id|broker\.id.*|broker\.rack|process\.roles|controller\..*|metadata\.log\.dir|log\.dirs?|listeners|"
-    r"listener\..*|advertised\..*|inter\.broker\..*|ssl\..*|sasl\..*|security\..*|kwire\.cluster\.id|"
+    r"listener\..*|advertised\..*|inter\.broker\..*|ssl\..*|sasl\..*|security\..*|kwire\.(cluster\.id|nodes|racks)|"
     r"max\.connections.*|connections\.max\.idle\.ms|queued\.max\.request.*|socket\.request\.max\.bytes)\Z"
 )
 
@@ -60,6 +61,12 @@ def check(spec: ClusterSpec) -> None:
         raise InvalidSpecError(f"{len(spec.racks)} racks for {spec.nodes} nodes: give one for each at most")
     if len(spec.ports) > spec.nodes:
         raise InvalidSpecError(f"{len(spec.ports)} ports for {spec.nodes} nodes: give one for each at most")
+    if spec.host != "localhost":
+        try:
+            ip_address(spec.host)
+        except ValueError:
+            # A name would have to be looked up, for which all clusters would wait.
+            raise InvalidSpecError(f"host {spec.host!r} is no IP address: 127.0.0.1, ::1, 0.0.0.0, localhost") from None
     if spec.now_ms is not None and not 0 <= spec.now_ms <= 2**53:
         raise InvalidSpecError(f"now_ms are milliseconds since 1970, from 0 to {2**53}, not {spec.now_ms}")
     refused = sorted(name for name in spec.configs if _OF_THE_PROCESS.match(name))

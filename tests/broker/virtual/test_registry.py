@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import resource
 import tempfile
 import weakref
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import trio
 import trio.testing
 
+from broker.start_error import StartError
 from broker.virtual.errors import VirtualError
 from broker.virtual.spec import ClusterSpec
 from kwire.messages.find_coordinator import FindCoordinatorRequest
@@ -132,6 +134,8 @@ def test_clusters_come_and_go_and_nothing_piles_up(tmp_path: Path) -> None:
         (ClusterSpec(configs={"num.partitions": "many"}), "num.partitions"),
         (ClusterSpec(as_version="0.1"), "no release of Kafka"),
         (ClusterSpec(now_ms=-1), "now_ms"),
+        (ClusterSpec(host="example.org"), "no IP address"),
+        (ClusterSpec(configs={"kwire.cluster.id": "x"}), "kwire.cluster.id cannot be set"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_made(tmp_path: Path, spec: ClusterSpec, told: str) -> None:
@@ -158,6 +162,26 @@ def test_a_bound_on_how_many(tmp_path: Path) -> None:
             with pytest.raises(VirtualError) as raised:
                 p.clusters.get("a")
             assert raised.value.allowed == ["b", "c"]
+
+    trio.run(main)
+
+
+def test_without_descriptors_a_cluster_is_refused_and_nothing_of_it_stays(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with plane(tmp_path) as p:
+            p.clusters.delete(p.create().name)  # all is imported
+            gc.collect()
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            used = set(map(int, os.listdir("/proc/self/fd")))
+            free = [number for number in range(2000) if number not in used]
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (free[5], hard))
+                with pytest.raises(StartError, match="Each listener needs a descriptor"):
+                    p.create(nodes=20)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert p.clusters.all() == []
+            p.create(nodes=2)
 
     trio.run(main)
 
