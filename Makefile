@@ -4,6 +4,7 @@
 #   make history    histories of clients and faults, checked    (HISTORY_SECONDS=600: for how long; HISTORY_SEED=5)
 #   make check      style, types, import and clock rules, generated documents
 #   make compat     stock clients against kwire                                 (TARGET=kafka, TARGET=host:port, LONG=1)
+#   make examples   the tests of examples/ on kwire                             (ARGS="--kafka HOST:PORT": on another broker)
 #   make bench      kwire and Kafka in turn on this machine                     (ARGS="--rows produce-1k --runs 3")
 #   make fmt        format the code and rewrite generated documents
 #   make clean      remove what these made, but for kwire-data
@@ -23,7 +24,7 @@ APART := $(if $(filter tests,$(T)),--ignore=tests/history)
 HISTORY_SECONDS ?= 10
 HISTORY_SEED ?= 1
 
-.PHONY: run test history check compat bench fmt clean
+.PHONY: run test history check compat examples bench fmt clean
 .DELETE_ON_ERROR:
 
 run: $(STAMPS)/run
@@ -46,6 +47,9 @@ check: $(STAMPS)/check
 
 compat: $(STAMPS)/compat
 	$(BIN)/python -m pytest compat_tests --target $(TARGET) $(LONG_FLAG) $(ARGS)
+
+examples: $(STAMPS)/compat
+	$(BIN)/python -m pytest examples $(ARGS)
 
 bench: $(STAMPS)/bench
 	$(BIN)/python -m bench.run $(ARGS)

@@ -88,7 +88,9 @@ def test_a_crash_in_the_middle_of_a_transaction_invoices_nothing_twice(shop: Sho
 
 
 def test_an_answer_that_is_lost_makes_no_second_invoice(shop: Shop, kwire_only: Any) -> None:
-    rule = kwire_only.faults.add(api="Produce", topic=shop.settings.invoices, drop_reply=True, times=2)
+    rule = kwire_only.faults.add(
+        api="Produce", topic=shop.settings.invoices, drop_connection=True, when="after", times=2
+    )
     for number in range(5):
         shop.order(f"o-{number}")
     with shop.service():
