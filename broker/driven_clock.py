@@ -25,6 +25,7 @@ logger = logging.getLogger("kwire.clock")
 LEAST_RATE: Final = 0.001
 MOST_RATE: Final = 10_000.0
 MOST_ADVANCE_MS: Final = 100 * 365 * 86_400_000
+LAST_MS: Final = 253_402_300_799_999
 # While an advance lasts, requests of others (and of this cluster, at the time reached) are served this often.
 _SLICE_MS: Final = 10.0
 # Where time runs faster, what looks round does so this often at the utmost, in the machine's time.
@@ -197,6 +198,10 @@ class DrivenClock:
                     " is. Advance by 0 ms or more, or create a cluster whose clock begins where you want it (now_ms)."
                 )
             raise ClockError(f"cannot advance by {ms:g} ms: at most {MOST_ADVANCE_MS} ms (100 years) at a time")
+        if self.now_ms() + ms > LAST_MS:
+            raise ClockError(
+                f"cannot advance by {ms:g} ms: beyond {LAST_MS} (the end of the year 9999) there are no dates"
+            )
         self._take_over()
         self._at_ms = self._began_ms = self.monotonic_ms()
         self._target_ms = self._began_ms + ms

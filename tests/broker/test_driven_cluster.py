@@ -71,6 +71,21 @@ def test_a_fetch_that_waits(tmp_path: Path) -> None:
     with_frozen_clock(tmp_path, scene)
 
 
+def test_the_loop_learns_of_another_rate(tmp_path: Path) -> None:
+    """It sleeps until the next timer of the machine's time, which is another one then."""
+
+    async def scene(client: Client, clock: DrivenClock, _cluster: Cluster) -> None:
+        await client.create_topic("t")
+        await client.send_only(fetch_request("t", 0, max_wait_ms=600_000), 12)
+        await trio.testing.wait_all_tasks_blocked()
+        clock.resume()
+        await trio.testing.wait_all_tasks_blocked()
+        clock.set_rate(10_000)
+        assert not (await client.receive(FetchRequest, 12)).responses[0].partitions[0].records
+
+    with_frozen_clock(tmp_path, scene)
+
+
 def test_sessions_and_then_offsets_end(tmp_path: Path) -> None:
     async def scene(client: Client, clock: DrivenClock, _cluster: Cluster) -> None:
         await client.create_topic("t")
