@@ -9,13 +9,17 @@ from attrs import frozen
 
 from broker.contents.partitioning import partition_for_key
 from broker.control.topics import led_partition
+from broker.deferred import gather
 from broker.http.endpoint import Call, ControlError
+from kwire.error_codes import ErrorCode
+from kwire.errors import ApiError
 from kwire.records import RecordBatchBuilder
 
 if TYPE_CHECKING:
     from broker.cluster import Cluster
     from broker.controller.model import TopicImage
     from broker.partitions import Partition
+    from log.config import LogConfig
 
 # Above what a record's lengths and deltas, and a batch's header, can take.
 _RECORD_OVERHEAD: Final = 64
@@ -57,12 +61,17 @@ class _Batch:
     data: bytes
 
 
-async def produce(call: Call, cluster: Cluster, topic: TopicImage, records: Sequence[NewRecord]) -> list[Placed]:
-    """Append all, wait until they are committed; their places in the order given.
+async def produce(
+    call: Call, cluster: Cluster, topic: TopicImage, records: Sequence[NewRecord], timeout_ms: int
+) -> list[Placed]:
+    """Append all, wait until they are committed (acks=all); their places in the order given.
 
-    What can be refused is refused before anything is appended: ControlError. Records of one partition follow each other
-    in the order given. Errors of a partition's log: ApiError.
+    What can be refused is refused before anything is appended: ControlError, ApiError. Records of one partition follow
+    each other in the order given. timeout_ms: of the machine's time, to wait for what is held back (replicas that
+    follow no more); ControlError 503 then, and the records stay.
     """
+    if topic.is_internal:
+        raise ApiError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"{topic.name} is the broker's own, nobody else writes it")
     batches = _batches(cluster, topic, records)
     placed: dict[int, Placed] = {}
     waiting = []
@@ -74,8 +83,15 @@ async def produce(call: Call, cluster: Cluster, topic: TopicImage, records: Sequ
                 timestamp_ms = info.log_append_time_ms
             placed[index] = Placed(batch.partition.index, info.first_offset + position, timestamp_ms)
         waiting.append(batch.partition.committed(info.last_offset + 1))
-    for committed in waiting:
-        await call.wait(committed)
+    committed = gather(waiting)
+    if not await call.wait_at_most(committed, timeout_ms):
+        raise ControlError(
+            503,
+            ErrorCode.REQUEST_TIMED_OUT.name.lower(),
+            f"the records are appended, but were not committed within {timeout_ms} ms: in-sync replicas have not"
+            " followed",
+        )
+    committed.result()
     return [placed[index] for index in range(len(records))]
 
 
@@ -94,6 +110,11 @@ def _batches(cluster: Cluster, topic: TopicImage, records: Sequence[NewRecord]) 
                 turn += 1
         by_partition.setdefault(partition, []).append(index)
     leaders = {index: led_partition(cluster, topic, index) for index in by_partition}
+    for index, leader in leaders.items():
+        if leader.under_min_isr:
+            raise ApiError(
+                ErrorCode.NOT_ENOUGH_REPLICAS, f"partition {index} has fewer in-sync replicas than min.insync.replicas"
+            )
     now_ms = cluster.clock.now_ms()
     batches: list[_Batch] = []
     for partition_index, indexes in by_partition.items():
@@ -111,6 +132,7 @@ def _batches(cluster: Cluster, topic: TopicImage, records: Sequence[NewRecord]) 
                     f"records[{index}] may take {record.most_bytes} bytes; max.message.bytes of the topic is "
                     f"{config.max_message_bytes}",
                 )
+            _check_timestamp(index, record, config, now_ms)
             if config.compact and record.key is None:
                 raise ControlError(
                     400, "invalid_record", f"records[{index}] has no key, and the topic is compacted: give it one"
@@ -124,6 +146,20 @@ def _batches(cluster: Cluster, topic: TopicImage, records: Sequence[NewRecord]) 
             size += record.most_bytes
         batches.append(_built(leader, taken, builder, records, now_ms))
     return batches
+
+
+def _check_timestamp(index: int, record: NewRecord, config: LogConfig, now_ms: int) -> None:
+    if record.timestamp_ms is None or config.log_append_time:
+        return
+    lowest = max(0, now_ms - config.message_timestamp_before_max_ms)
+    highest = now_ms + config.message_timestamp_after_max_ms
+    if not lowest <= record.timestamp_ms <= highest:
+        raise ControlError(
+            400,
+            ErrorCode.INVALID_TIMESTAMP.name.lower(),
+            f"records[{index}] has timestamp_ms {record.timestamp_ms}; the topic takes {lowest} to {highest}"
+            " (message.timestamp.before.max.ms, .after.max.ms)",
+        )
 
 
 def _built(

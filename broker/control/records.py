@@ -46,10 +46,13 @@ class RecordBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ProduceBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Records to append. create: make a topic that is not there, as auto.create.topics.enable would."""
+    """Records to append. create: make a topic that is not there, as auto.create.topics.enable would. timeout_ms: how
+    long to wait, by the machine's clock, for in-sync replicas that are held back.
+    """
 
     records: Annotated[list[RecordBody], Meta(min_length=1, max_length=MAX_RECORDS)]
     create: bool = False
+    timeout_ms: Annotated[int, Meta(ge=0, le=MAX_WAIT_MS)] = 30_000
 
 
 class PlacedView(msgspec.Struct):
@@ -132,7 +135,7 @@ async def produce_records(call: Call, body: ProduceBody) -> ProduceAnswer:
         (created,) = await call.wait(cluster.controller.create_missing_topic(name))
         if created.error is not None:
             raise created.error
-    placed = await produce(call, cluster, topic_named(cluster, name), records)
+    placed = await produce(call, cluster, topic_named(cluster, name), records, body.timeout_ms)
     return ProduceAnswer([PlacedView(each.partition, each.offset, each.timestamp_ms) for each in placed])
 
 

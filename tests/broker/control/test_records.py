@@ -114,6 +114,8 @@ def test_nothing_is_written_when_something_is_refused(tmp_path: Path) -> None:
             assert (await refused(good, {"key": "k", "partition": 2}))["allowed"] == [0, 1]
             assert (await refused(good, {"key": "k", "value_base64": "??"}))["code"] == "invalid_record"
             assert (await refused(good, {"key": "k", "value": "", "value_base64": ""}))["code"] == "invalid_record"
+            far = {"key": "k", "timestamp_ms": plane.default.clock.now_ms() + 10**7}
+            assert (await refused(good, far))["code"] == "invalid_timestamp"
             assert (await refused(good, {"k": 1}))["code"] == "invalid_body"
             assert (await refused())["code"] == "invalid_body"
             assert (await plane.get(RECORDS))["records"] == []
@@ -255,6 +257,28 @@ def test_clusters_of_several_nodes(tmp_path: Path) -> None:
             assert 2 not in {each["leader"] for each in view["partitions"]}
             found = await plane.get(f"{path}/records")
             assert sorted(each["value"] for each in found["records"]) == list(range(12))
+
+    trio.run(main)
+
+
+def test_too_few_replicas_in_sync(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_plane(tmp_path) as plane:
+            configs = {"min.insync.replicas": "2"}
+            topic = {"partitions": 1, "replication_factor": 3, "configs": configs}
+            await plane.post("/v1/clusters", {"name": "c", "nodes": 3, "topics": {"t": topic}})
+            leader = (await plane.get("/v1/clusters/c/topics/t"))["partitions"][0]["leader"]
+            others = [node for node in (1, 2, 3) if node != leader]
+            for node in others:
+                await plane.request("PUT", f"/v1/clusters/c/nodes/{node}/replication", {"state": "frozen"})
+            path = "/v1/clusters/c/topics/t/records"
+            waiting = await plane.request("POST", path, {"records": [{"value": 1}], "timeout_ms": 10})
+            assert (waiting.status, waiting.error["code"]) == (503, "request_timed_out")
+            assert (await plane.get(path))["records"] == []
+            for node in others:
+                await plane.post(f"/v1/clusters/c/nodes/{node}/stop")
+            refused = await plane.request("POST", path, {"records": [{"value": 2}]})
+            assert (refused.status, refused.error["code"]) == (503, "not_enough_replicas")
 
     trio.run(main)
 
