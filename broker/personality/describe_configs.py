@@ -1,6 +1,6 @@
 """DescribeConfigs v0: whether a value is the default, instead of where it comes from.
 
-(Kafka 3.9: ConfigHelper; a topic's own value is none, nor is a broker's from its file or set while it runs.)
+A topic's setting is one unless the topic has its own, whatever the broker's is.  (Kafka 0.11: AdminManager)
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from broker.services import Services
 
 _DEFAULT: Final = 5
+_TOPICS_OWN: Final = 1
+_TOPIC: Final = 2
 
 
 def around(call: Handler, services: Services, personality: Personality) -> Handler:
@@ -25,8 +27,10 @@ def around(call: Handler, services: Services, personality: Personality) -> Handl
 
     def told(response: DescribeConfigsResponse) -> DescribeConfigsResponse:
         for result in response.results:
+            of_topic = result.resource_type == _TOPIC
             for config in result.configs:
-                config.is_default = config.config_source == _DEFAULT
+                source = config.config_source
+                config.is_default = source != _TOPICS_OWN if of_topic else source == _DEFAULT
         return response
 
     return describe_configs

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import confluent_kafka
 import pytest
 
 from compat_tests.old_clients.releases import PROGRAMS, java_client, kafka_python, kafkajs, sarama, tell
-from compat_tests.targets import OwnBroker, TargetUnavailableError
+from compat_tests.targets import OwnBroker, TargetUnavailableError, kafka_jars
 
 KAFKA_PYTHON = str(PROGRAMS / "kafka_python_round_trip.py")
 KAFKAJS = str(PROGRAMS / "kafkajs_round_trip.js")
@@ -76,6 +78,42 @@ def test_old_kafka_python(
     check_kafka_python(tell(command, PYTHONPATH=str(folder)), timestamps=version != "0.9")
 
 
+# Without asking ApiVersions librdkafka takes the broker for what broker.version.fallback says.
+FALLBACK = {"api.version.request": "false", "broker.version.fallback": "0.9.0.1"}
+FALLBACK_10 = {"api.version.request": "false", "broker.version.fallback": "0.10.0.0", "compression.type": "lz4"}
+
+
+@pytest.mark.parametrize(
+    ("release", "more"),
+    [
+        ("0.11", FALLBACK),
+        ("0.11", {}),
+        pytest.param("0.11", FALLBACK_10, marks=pytest.mark.long),
+        pytest.param("2.4", FALLBACK, marks=pytest.mark.long),
+        pytest.param("2.4", {}, marks=pytest.mark.long),
+        pytest.param("3.3", {}, marks=pytest.mark.long),
+        pytest.param("4.0", {}, marks=pytest.mark.long),
+    ],
+)
+def test_confluent_kafka(as_version: AsVersion, topic: str, group: str, release: str, more: dict[str, str]) -> None:
+    common = {"bootstrap.servers": as_version(release).plain, "log_level": 0, **more}
+    producer = confluent_kafka.Producer({**common, "linger.ms": 5})
+    for key, value in zip(KEYS, VALUES, strict=True):
+        producer.produce(topic, value, key=key)
+    assert producer.flush(20) == 0
+    consumer = confluent_kafka.Consumer({**common, "group.id": group, "auto.offset.reset": "earliest"})
+    consumer.subscribe([topic])
+    read: list[str] = []
+    deadline = time.monotonic() + 20
+    while len(read) < len(VALUES) and time.monotonic() < deadline:
+        message = consumer.poll(0.1)
+        if message is not None and message.error() is None:
+            read.append(message.value().decode())
+    consumer.commit(asynchronous=False)
+    consumer.close()
+    assert sorted(read) == sorted(VALUES)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("release", ["0.11", "2.0", "3.9"])
 @pytest.mark.parametrize("compression", ["none", "gzip"])
@@ -98,8 +136,40 @@ def test_java_clients(
     as_version: AsVersion, topic: str, group: str, fetch: bool, client: str, compression: str
 ) -> None:
     jars = found(lambda: java_client(client, fetch=fetch))
-    java = ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*", str(PROGRAMS / "JavaRoundTrip.java")]
-    told = tell([*java, as_version("0.11").plain, topic, group, compression])
+    check_java(java(jars, "JavaRoundTrip", as_version("0.11").plain, topic, group, compression))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("release", ["2.1", "3.2", "4.0"])
+def test_the_current_java_client(as_version: AsVersion, topic: str, group: str, release: str) -> None:
+    """It gets along with brokers since 2.1."""
+    jars = found(kafka_jars)
+    check_java(java(jars, "JavaRoundTrip", as_version(release).plain, topic, group, "zstd"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("release", ["0.11", "2.8"])
+@pytest.mark.parametrize("client", ["0.11.0.3", "1.0.2", "2.0.1", "2.8.2"])
+def test_transactions_and_administration_of_java_clients(
+    as_version: AsVersion, topic: str, fetch: bool, client: str, release: str
+) -> None:
+    jars = found(lambda: java_client(client, fetch=fetch))
+    assert java(jars, "JavaTransactions", as_version(release).plain, topic) == {
+        "partitions": 2,
+        "default": True,
+        "retention": 86_400_000,
+        "read": ["kept"],
+        "offset": 7,
+        "gone": True,
+    }
+
+
+def java(jars: Path, program: str, *arguments: str) -> Any:
+    source = str(PROGRAMS / f"{program}.java")
+    return tell(["java", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*", source, *arguments])
+
+
+def check_java(told: Any) -> None:
     assert told["first"] == [f"{number} {1_000 + number} v{number}" for number in range(5)]
     assert told["second"] == ["5 1000 later0"]
 

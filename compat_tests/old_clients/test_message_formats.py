@@ -10,7 +10,7 @@ from compat_tests.old_clients.message_sets import fetch, message, message_set, p
 from compat_tests.raw.batches import batch
 from compat_tests.raw.wire import Wire
 from kwire.records import RecordBatchBuilder
-from kwire.records.compression import Codec, compress
+from kwire.records.compression import Codec, compress, decompress
 from kwire.records.legacy import iter_messages
 
 CODECS = [Codec.NONE, Codec.GZIP, Codec.SNAPPY, Codec.LZ4]
@@ -62,6 +62,28 @@ def test_a_plain_batch_is_given_from_the_offset_asked_for_a_packed_one_whole(
     time = 9 if version >= 2 else -1
     assert records_of(fetch(past, topic, 1, version))[0] == (1, time, b"k", b"b")
     assert records_of(fetch(past, topic, 3, version)) == [(2, time, b"k", b"c"), (3, time, b"k", b"d")]
+
+
+@pytest.mark.parametrize("version", [0, 1, 2, 3])
+def test_the_bytes_of_what_is_not_packed(past: Wire, topic: str, version: int) -> None:
+    assert past.produce(topic, stored(b"a", b"b", codec=Codec.NONE)).error_code == 0
+    magic = int(version >= 2)
+    told = b"".join(message(value, magic=magic, offset=at, timestamp=9) for at, value in enumerate((b"a", b"b")))
+    assert bytes(fetch(past, topic, 0, version).records)[: len(told)] == told
+
+
+@pytest.mark.parametrize("codec", CODECS[1:])
+@pytest.mark.parametrize("version", [1, 3])
+def test_the_wrapper_of_what_is_packed(past: Wire, topic: str, version: int, codec: Codec) -> None:
+    """Its offset is the last one's, its timestamp the largest; within it offsets count from 0 in magic 1."""
+    values = [b"v" * 100, b"w" * 100, b"x" * 100]
+    assert past.produce(topic, stored(*values, codec=codec)).error_code == 0
+    assert past.produce(topic, stored(*values, codec=codec)).error_code == 0
+    (second,) = list(iter_messages(bytes(fetch(past, topic, 3, version).records), partial_tail=True))
+    assert (second.offset, second.timestamp, second.key) == (5, 9 if version == 3 else -1, None)
+    inner = list(iter_messages(decompress(codec, second.value or b"", magic=second.magic)))
+    assert [each.offset for each in inner] == ([0, 1, 2] if version == 3 else [3, 4, 5])
+    assert {(each.attributes, each.timestamp) for each in inner} == {(0, 9 if version == 3 else -1)}
 
 
 @pytest.mark.parametrize("version", [0, 1, 2, 3])

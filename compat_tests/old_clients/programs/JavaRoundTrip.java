@@ -1,8 +1,10 @@
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Properties;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
@@ -33,14 +35,25 @@ public final class JavaRoundTrip {
         }
     }
 
-    @SuppressWarnings("deprecation")
-    private static List<String> consume(Properties p, String topic, int count) {
+    /** The one took milliseconds until 3.9, the other a duration since 2.0. */
+    @SuppressWarnings("unchecked")
+    private static ConsumerRecords<String, String> poll(KafkaConsumer<String, String> consumer) throws Exception {
+        try {
+            return (ConsumerRecords<String, String>)
+                    KafkaConsumer.class.getMethod("poll", Duration.class).invoke(consumer, Duration.ofMillis(100));
+        } catch (NoSuchMethodException e) {
+            return (ConsumerRecords<String, String>)
+                    KafkaConsumer.class.getMethod("poll", long.class).invoke(consumer, 100L);
+        }
+    }
+
+    private static List<String> consume(Properties p, String topic, int count) throws Exception {
         List<String> found = new ArrayList<>();
         long end = System.currentTimeMillis() + 20_000;
         try (KafkaConsumer<String, String> consumer = new KafkaConsumer<>(p)) {
             consumer.subscribe(Collections.singletonList(topic));
             while (found.size() < count && System.currentTimeMillis() < end) {
-                for (ConsumerRecord<String, String> record : consumer.poll(100)) {
+                for (ConsumerRecord<String, String> record : poll(consumer)) {
                     found.add("\"" + record.offset() + " " + record.timestamp() + " " + record.value() + "\"");
                 }
             }
