@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from broker.cli.clock import duration_ms
+from broker.cli.clock import duration_ms, moment_ms
 from broker.cli.control import ControlDoor, control_options
 from broker.cli.output import Column, CommandError, Output, output_options
 
@@ -104,6 +104,9 @@ def _occasions(command: Callable[..., R]) -> Callable[..., R]:
             click.option("--seed", type=int, help="Of the chance: the same seed, the same course."),
             click.option(
                 "--for", "for_ms", callback=_milliseconds, metavar="DURATION", help="Of the cluster's time: 30s, 5m."
+            ),
+            click.option(
+                "--until", "until_ms", callback=moment_ms, metavar="TIME", help="ISO 8601, or milliseconds since 1970."
             ),
             click.option("--after", is_flag=True, help="Act after the state has changed, not before."),
         )

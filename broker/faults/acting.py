@@ -55,6 +55,7 @@ _OF_THE_WHOLE: Final = {
     ApiKey.METADATA: frozenset((ErrorCode.REBOOTSTRAP_REQUIRED,)),
 }
 """Errors that are told of the whole, whatever the request asks for."""
+_SHOWN: Final = 200
 _ACKS_0: Final = "a produce request with acks=0 failed"
 
 
@@ -164,8 +165,9 @@ class FaultInterceptor:
     def _note(self, rule: Rule, exchange: Exchange, outcome: str) -> None:
         ctx = exchange.ctx
         about = described(exchange.api, ctx.api_version, exchange.request, self._resolve)
+        client_id = None if ctx.client_id is None else ctx.client_id[:_SHOWN]
         rule.recent.append(
-            Seen(api_name(exchange.api), ctx.api_version, ctx.client_id, about, outcome, exchange.began_at_ms)
+            Seen(api_name(exchange.api), ctx.api_version, client_id, about, outcome, exchange.began_at_ms)
         )
 
     def _consider(self, rule: Rule, exchange: Exchange, plan: _Plan) -> None:

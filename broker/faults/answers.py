@@ -44,6 +44,7 @@ _MINUS_ONE: Final = frozenset(
 )
 """What is told as unknown beside an error, whatever the schema's default is."""
 _DESCRIBED: Final = 5
+_SHOWN: Final = 249
 _ECHOED: Final = ("member_id", "client_instance_id", "endpoint_type")
 """Fields of the whole that an error answer repeats."""
 
@@ -137,11 +138,12 @@ def described(api: ApiKey, version: int, request: Any, resolve: Resolve) -> str:
 def _text_of(subject: Subject) -> str:
     parts = []
     if subject.group is not None:
-        parts.append(f"group {subject.group[:100]}")
+        parts.append(f"group {subject.group[:_SHOWN]}")
     if subject.transactional_id is not None:
-        parts.append(f"transactional id {subject.transactional_id[:100]}")
+        parts.append(f"transactional id {subject.transactional_id[:_SHOWN]}")
     if subject.topic is not None:
-        parts.append(subject.topic if subject.partition is None else f"{subject.topic}-{subject.partition}")
+        topic = subject.topic[:_SHOWN]
+        parts.append(topic if subject.partition is None else f"{topic}-{subject.partition}")
     return " ".join(parts)
 
 

@@ -121,6 +121,25 @@ def test_kafka_python_makes_no_duplicates_with_idempotence(cluster: Cluster) -> 
 
 
 @CONFLUENT
+def test_a_transaction_is_committed_once(cluster: Cluster) -> None:
+    """Its coordinator is not there at first, and answers get lost, that of the commit too."""
+    producer = _confluent(cluster, transactional_id="t", socket_timeout_ms=2000)
+    rules = [
+        cluster.faults.add(api="InitProducerId", transactional_id="t", error="COORDINATOR_LOAD_IN_PROGRESS", times=1),
+        cluster.faults.add(api="AddPartitionsToTxn", error="CONCURRENT_TRANSACTIONS", times=1),
+        cluster.faults.add(api="Produce", transactional_id="t", drop_connection=True, when="after", times=1),
+        cluster.faults.add(api="EndTxn", drop_connection=True, when="after", times=1),
+    ]
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    _send_all(producer, [b"0", b"1"])
+    producer.commit_transaction(20)
+    for rule in rules:
+        rule.assert_fired(1)
+    assert _values(cluster) == [b"0", b"1"]
+
+
+@CONFLUENT
 def test_confluent_kafkas_consumer_goes_on(cluster: Cluster) -> None:
     """Errors of a fetch, lost connections, a coordinator that is not there yet, a damaged answer: all is read, once."""
     values = [b"%d" % number for number in range(20)]
