@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
+from broker.control import (
+    clock,
+    clusters,
+    faults,
+    groups,
+    health,
+    metrics,
+    nodes,
+    partitions,
+    records,
+    root,
+    snapshots,
+    topics,
+    transcript,
+)
 from broker.control.errors import explain
 from broker.http.application import Application
 from broker.http.endpoint import Endpoint
@@ -16,31 +28,25 @@ if TYPE_CHECKING:
     from broker.http.door import HttpDoor
 
 _MODULES: Final = (
-    "root",
-    "health",
-    "metrics",
-    "clusters",
-    "snapshots",
-    "nodes",
-    "partitions",
-    "faults",
-    "clock",
-    "groups",
-    "topics",
-    "records",
-    "transcript",
+    root,
+    health,
+    metrics,
+    clusters,
+    snapshots,
+    nodes,
+    partitions,
+    faults,
+    clock,
+    groups,
+    topics,
+    records,
+    transcript,
 )
 
 
 def table() -> list[Endpoint]:
     """The endpoints of every feature, in the order of the document."""
-    found: list[Endpoint] = []
-    for name in _MODULES:
-        module = f"broker.control.{name}"
-        if find_spec(module) is not None:
-            endpoints: Sequence[Endpoint] = import_module(module).endpoints
-            found += endpoints
-    return found
+    return [endpoint for module in _MODULES for endpoint in module.endpoints]
 
 
 def application(plane: Any, door: HttpDoor) -> Application:
