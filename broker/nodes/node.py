@@ -192,4 +192,4 @@ def _personality(config: BrokerConfig) -> Personality | None:
         return None
     from broker.personality.personality import Personality
 
-    return Personality.of(release)
+    return Personality.of(release, config)

@@ -16,6 +16,7 @@ from broker.personality.settings import DOWN_CONVERSION
 from kwire.error_codes import ErrorCode
 from kwire.errors import ApiError, KwireError
 from kwire.messages.fetch import FetchRequest, FetchResponse, PartitionData
+from kwire.records.batch import LOG_OVERHEAD
 from log.storage import FileRange
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ logger = logging.getLogger("kwire.personality")
 
 _MAGIC_1_FROM: Final = 2
 _WHOLE_BATCHES_FROM: Final = 3
+_LENGTH_AT: Final = 8
 
 # (topic, partition) -> (offset asked for, most bytes)
 Wanted = dict[tuple[str, int], tuple[int, int]]
@@ -36,8 +38,11 @@ Wanted = dict[tuple[str, int], tuple[int, int]]
 def around(call: Handler, services: Services, personality: Personality) -> Handler:
     controller = services.controller
 
+    converts = personality.converts_down
+
     def may_convert(topic: str) -> bool:
-        return controller.image.configs(RESOURCE_TOPIC, topic).get(DOWN_CONVERSION) != "false"
+        own = controller.image.configs(RESOURCE_TOPIC, topic).get(DOWN_CONVERSION)
+        return converts if own is None else own == "true"
 
     def fetch(request: FetchRequest, ctx: RequestContext) -> Any:
         version = ctx.api_version
@@ -80,7 +85,7 @@ def convert(
             partition.records = b""
             continue
         try:
-            partition.records = down_converted(records.read(), magic, offset, budget)
+            partition.records = down_converted(_read(records, budget), magic, offset, budget)
         except ApiError as error:
             _fail(partition, error.code)
             partition.records = None
@@ -88,6 +93,17 @@ def convert(
             logger.exception("cannot convert %s-%d at offset %d", topic, partition.partition_index, offset)
             _fail(partition, ErrorCode.UNKNOWN_SERVER_ERROR)
     return response
+
+
+def _read(records: FileRange, budget: Budget) -> bytes:
+    """No more than may be converted, but a first batch whole. OSError."""
+    size = max(budget.size_bytes, 0)
+    if size >= records.size:
+        return records.read()
+    if budget.untouched:
+        head = FileRange(records.file, records.position, min(LOG_OVERHEAD, records.size)).read()
+        size = max(size, LOG_OVERHEAD + int.from_bytes(head[_LENGTH_AT:], "big"))
+    return FileRange(records.file, records.position, min(size, records.size)).read() if size else b""
 
 
 def _fail(partition: PartitionData, code: ErrorCode) -> None:

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from broker.personality.releases import CURRENT, ordinal, release_line
+from broker.personality.settings import BROKERS_DOWN_CONVERSION
 from broker.routes import Route, VersionRange
 from broker.versions import Versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from broker.config.broker_config import BrokerConfig
     from broker.controller.controller import Controller
     from broker.services import Services
 
@@ -31,21 +33,23 @@ Levels = tuple[int, int]
 class Personality:
     """See the module. Immutable; made once for each node.
 
-    release: the line, e.g. "2.8". ranges: API key -> the versions its brokers spoke on a listener for clients.
+    release: the line, e.g. "2.8". config: the settings of the broker it is of.
+    ranges: API key -> the versions its brokers spoke on a listener for clients.
     """
 
-    def __init__(self, release: str) -> None:
+    def __init__(self, release: str, config: BrokerConfig | None = None) -> None:
         self.release = release
+        self.config = config
         self.ranges = _ranges(release)
         self._features = _features(release)
 
     @classmethod
-    def of(cls, version: str | None) -> Personality | None:
+    def of(cls, version: str | None, config: BrokerConfig | None = None) -> Personality | None:
         """The personality of a release line or of one of its versions. Raises UnknownReleaseError."""
         if version is None:
             return None
         release = release_line(version)
-        return None if release == CURRENT else cls(release)
+        return None if release == CURRENT else cls(release, config)
 
     def since(self, release: str) -> bool:
         """Whether what came with `release` is there."""
@@ -60,6 +64,13 @@ class Personality:
     def creates_topics_at_once(self) -> bool:
         """With ZooKeeper the broker asked for metadata made the topic, and said LEADER_NOT_AVAILABLE."""
         return not self.since("3.3")
+
+    @property
+    def converts_down(self) -> bool:
+        """Where the topic says nothing: log.message.downconversion.enable, which came with 2.0."""
+        if self.config is None or not self.since("2.0"):
+            return True
+        return self.config.get_bool(BROKERS_DOWN_CONVERSION)
 
     @property
     def tells_own_versions(self) -> bool:

@@ -16,7 +16,9 @@ from broker.config.values import ConfigValue
 from broker.personality.releases import UnknownReleaseError, ordinal, release_line
 
 DOWN_CONVERSION: Final = "message.downconversion.enable"
+BROKERS_DOWN_CONVERSION: Final = "log.message.downconversion.enable"
 _AFTER: Final = "log.message.timestamp.after.max.ms"
+_FORMAT: Final = "message.format.version"
 _DIFFERENCE: Final = "message.timestamp.difference.max.ms"
 _NO_LIMIT: Final = 2**63 - 1
 _TABLE: Final = Path(__file__).parent / "data/topic_settings.csv"
@@ -36,31 +38,28 @@ _FORMATS: Final = {
     "2.8": "2.8-IV1",
 }
 _LAST_FORMAT: Final = "3.0-IV1"
+_FIRST_WITHOUT: Final = "4.0"
 
 
 def broker_definitions(version: str, today: Mapping[str, ConfigDefinition]) -> Mapping[str, ConfigDefinition]:
-    """The broker's settings with the defaults they had. A release nobody knows changes none: that is refused itself."""
-    if not _before_4(version):
+    """The broker's settings as they were: those of topics' defaults that 4.0 removed, and another default.
+
+    A release nobody knows changes none: that is refused itself.
+    """
+    rows = _rows(version)
+    if not rows:
         return today
-    changed = copy(today[_AFTER])
-    changed.default_text = str(_NO_LIMIT)
-    return {**today, _AFTER: changed}
+    after = copy(today[_AFTER])
+    after.default_text = str(_NO_LIMIT)
+    found = {**today, _AFTER: after}
+    for name, *row, _update, synonym in rows:
+        found[synonym] = ConfigDefinition([synonym, *row, "read-only", ""], _default(name, version))
+    return dict(sorted(found.items()))
 
 
 def topic_definitions(version: str) -> Mapping[str, ConfigDefinition]:
     """The topic settings that there were besides those of today."""
-    if not _before_4(version):
-        return {}
-    release = release_line(version)
-    found = {}
-    with _TABLE.open(encoding="utf-8", newline="") as file:
-        rows = csv.reader(file)
-        next(rows)
-        for since, *row in rows:
-            if ordinal(release) >= ordinal(since):
-                default = _FORMATS.get(release, _LAST_FORMAT) if row[0] == "message.format.version" else None
-                found[row[0]] = ConfigDefinition(row, default)
-    return found
+    return {row[0]: ConfigDefinition(row, _default(row[0], version)) for row in _rows(version)}
 
 
 def with_timestamp_difference(values: dict[str, ConfigValue]) -> dict[str, ConfigValue]:
@@ -75,8 +74,20 @@ def with_timestamp_difference(values: dict[str, ConfigValue]) -> dict[str, Confi
     return values
 
 
-def _before_4(version: str) -> bool:
+def _default(name: str, version: str) -> str | None:
+    """Where it is not the one of the table."""
+    return _FORMATS.get(release_line(version), _LAST_FORMAT) if name == _FORMAT else None
+
+
+def _rows(version: str) -> list[list[str]]:
+    """Of the settings that there were: the columns of broker/config/data/topic.csv."""
     try:
-        return ordinal(release_line(version)) < ordinal("4.0")
+        release = ordinal(release_line(version))
     except UnknownReleaseError:
-        return False
+        return []
+    if release >= ordinal(_FIRST_WITHOUT):
+        return []
+    with _TABLE.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        next(rows)
+        return [row for since, *row in rows if release >= ordinal(since)]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.personality.down_conversion import RECORDS_AT_ONCE, Budget, down_converted
+from broker.personality.down_conversion import BYTES_AT_ONCE, RECORDS_AT_ONCE, Budget, down_converted
 from broker.personality.fetch import convert
 from broker.personality.up_conversion import converted
 from kwire.error_codes import ErrorCode
@@ -173,3 +173,17 @@ def test_bytes_that_cannot_be_converted_are_an_error_of_their_partition() -> Non
     answer = convert(answer_of(bytes(broken), 1), 2, {("t", 0): (0, 1 << 20)}, 0, lambda topic: True)
     (partition,) = answer.responses[0].partitions
     assert (partition.error_code, partition.records) == (-1, b"")
+
+
+def test_no_more_is_read_than_may_be_converted() -> None:
+    large = b"".join(stored(base, b"v" * 1_000_000) for base in range(30))
+    wanted = {("t", index): (0, 1 << 25) for index in range(3)}
+    answer = convert(answer_of(large, 3), 3, wanted, 0, lambda topic: True)
+    sizes = [len(cast(bytes, each.records)) for each in answer.responses[0].partitions]
+    assert BYTES_AT_ONCE // 2 < sizes[0] <= BYTES_AT_ONCE
+    assert sizes[1:] == [0, 0]
+    huge = stored(0, b"v" * (BYTES_AT_ONCE + 5)) + stored(1, b"w")
+    (partition,) = (
+        convert(answer_of(huge, 1), 3, {("t", 0): (0, 1 << 25)}, 0, lambda topic: True).responses[0].partitions
+    )
+    assert [offset for offset, _, _ in read(cast(bytes, partition.records))] == [0]

@@ -162,3 +162,28 @@ def test_offsets_of_version_0_are_those_of_every_version(tmp_path: Path) -> None
                 assert told == [(0, 5), (without, -1)]
 
     trio.run(main)
+
+
+@pytest.mark.parametrize(
+    ("release", "brokers", "topics", "code"),
+    [
+        ("3.9", None, None, 0),
+        ("3.9", "false", None, 35),
+        ("3.9", "false", "true", 0),
+        ("3.9", None, "false", 35),
+        ("1.1", "false", None, 0),
+    ],
+)
+def test_who_says_whether_records_are_converted_down(
+    tmp_path: Path, release: str, brokers: str | None, topics: str | None, code: int
+) -> None:
+    async def main() -> None:
+        async with running_server(tmp_path) as running:
+            settings = {} if brokers is None else {"log_message_downconversion_enable": brokers}
+            client = await running.connect(running.add(kwire_as_version=release, **settings))
+            await create(client, "t", **({} if topics is None else {"message_downconversion_enable": topics}))
+            assert (await produce(client, "t", message_set(b"a", magic=0), 0)).error_code == 0
+            assert (await fetch(client, "t", 0, 3)).error_code == code
+            assert (await fetch(client, "t", 0, 4)).error_code == 0
+
+    trio.run(main)
