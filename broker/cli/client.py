@@ -38,6 +38,7 @@ class Kafka:
     @contextmanager
     def admin(self) -> Iterator[Any]:
         """A KafkaAdminClient. Errors in the block are CommandErrors too."""
+        load_kafka_python()
         with self.explained():
             from kafka import KafkaAdminClient
 
@@ -50,6 +51,7 @@ class Kafka:
     @contextmanager
     def consumer(self, **overrides: Any) -> Iterator[Any]:
         """A KafkaConsumer that gives bytes."""
+        load_kafka_python()
         with self.explained():
             from kafka import KafkaConsumer
 
@@ -62,6 +64,7 @@ class Kafka:
     @contextmanager
     def producer(self, **overrides: Any) -> Iterator[Any]:
         """A KafkaProducer that takes bytes. Settings of the command line go before the overrides."""
+        load_kafka_python()
         with self.explained():
             from kafka import KafkaProducer
 
@@ -118,6 +121,15 @@ class Kafka:
             if told is None:
                 raise
             raise told from None
+
+
+def load_kafka_python() -> None:
+    """Import it. It reads its schemas in a way that Python warns of, which nobody here can change."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import kafka  # noqa: F401
 
 
 _HOW_TO_START: Final = "Start one with `kwire serve`, or name another with -b HOST:PORT or KWIRE_BOOTSTRAP."

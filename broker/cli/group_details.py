@@ -129,15 +129,20 @@ def _consumer(admin: Any, name: str) -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def _describe_request_class() -> Any:
     """ConsumerGroupDescribe (API 69) as kafka-python's protocol classes are."""
+    import warnings
+
     from kafka.protocol.api_message import ApiMessage
 
     from broker.cli import schemas
 
-    class ConsumerGroupDescribeRequest(ApiMessage, load_json=schemas):  # type: ignore[misc, call-arg]
-        pass
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
 
-    class ConsumerGroupDescribeResponse(ApiMessage, load_json=schemas):  # type: ignore[misc, call-arg]
-        pass
+        class ConsumerGroupDescribeRequest(ApiMessage, load_json=schemas):  # type: ignore[misc, call-arg]
+            pass
+
+        class ConsumerGroupDescribeResponse(ApiMessage, load_json=schemas):  # type: ignore[misc, call-arg]
+            pass
 
     # kafka-python keeps responses' classes by weak reference.
     ConsumerGroupDescribeRequest.response_class = ConsumerGroupDescribeResponse

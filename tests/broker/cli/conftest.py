@@ -1,7 +1,8 @@
-"""A `kwire serve` in a process of its own."""
+"""A `kwire serve` in a process of its own, and commands against it."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -10,9 +11,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
+from click.testing import CliRunner, Result
+
+from broker.cli.main import cli
 
 ROOT: Final = Path(__file__).parents[3]
 LIMIT_S: Final = 30
@@ -96,4 +100,40 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     yield begin
     for serve in running:
+        serve.kill()
+
+
+class Command:
+    """`kwire` in this process, its commands against one broker."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def run(self, *arguments: str, input: str | bytes | None = None, code: int = 0) -> Result:
+        """Fails when the exit code is another."""
+        environment = {"KWIRE_BOOTSTRAP": self.address}
+        result = CliRunner().invoke(cli, arguments, input=input, env=environment, catch_exceptions=False)
+        assert result.exit_code == code, f"{arguments}: exit code {result.exit_code}\n{result.output}"
+        return result
+
+    def rows(self, *arguments: str, input: str | bytes | None = None) -> list[Any]:
+        """The lines of JSON it prints."""
+        return [json.loads(line) for line in self.run(*arguments, input=input).stdout.splitlines()]
+
+    def refused(self, *arguments: str, input: str | bytes | None = None, code: int = 1) -> str:
+        """What it says on standard error."""
+        return self.run(*arguments, input=input, code=code).stderr
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    """A broker for the tests of a module."""
+    directory = tmp_path_factory.mktemp("broker")
+    arguments = ["--port", "0", "--ephemeral", "--ready-file", str(directory / "ready")]
+    serve = Serve(directory, [*arguments, "--set", "auto.create.topics.enable=false"], {})
+    try:
+        serve.read_until("Kafka Server started")
+        yield Command(serve.ready_file.read_text().split()[0])
+        assert serve.stop() == 0, serve.output
+    finally:
         serve.kill()
