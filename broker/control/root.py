@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import msgspec
 
-from broker.cli.version import KAFKA_VERSION, kwire_version
 from broker.http.endpoint import Call, Endpoint, Json
 from broker.http.openapi import document
 
@@ -22,6 +20,8 @@ class Root(msgspec.Struct):
 
 
 def show_root(call: Call) -> Root:
+    from broker.cli.version import KAFKA_VERSION, kwire_version
+
     return Root(
         kwire=kwire_version(),
         kafka=KAFKA_VERSION,
@@ -30,9 +30,9 @@ def show_root(call: Call) -> Root:
     )
 
 
-@cache
 def openapi(*, with_token: bool) -> dict[str, Any]:
     """The document of the whole table."""
+    from broker.cli.version import kwire_version
     from broker.control.table import table
 
     return document(table(), title="kwire", version=kwire_version(), with_token=with_token)
