@@ -156,8 +156,12 @@ class FaultInterceptor:
         settled: Deferred[None] = Deferred()
 
         def settle(_done: Deferred[None]) -> None:
-            self._settle(exchange, plan)
-            settled.resolve(None)
+            try:
+                self._settle(exchange, plan)
+            except Exception as error:  # the exchange's to tell, not the clock's, which has called us
+                settled.fail(error)
+            else:
+                settled.resolve(None)
 
         waiting.add_callback(settle)
         return settled
