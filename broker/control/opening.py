@@ -27,6 +27,8 @@ def open_door(settings: HttpSettings, server: Server, cluster: Cluster, config: 
 
     try:
         return HttpDoor(settings, application, server.host.call_later)
+    except UnicodeError:
+        raise StartError(f"cannot listen for HTTP on {settings.host!r}: that is no host's name") from None
     except OSError as error:
         advice = "choose another with --http PORT, or 0 for any free one"
         if error.errno != errno.EADDRINUSE:

@@ -160,7 +160,7 @@ async def read_topic(call: Call) -> RecordsAnswer:
     wanted = min(query.at_least, query.limit)
     while True:
         _read_all(cluster, topic, positions, budget, found, committed=query.isolation == "read_committed")
-        if len(found) >= wanted or budget.spent or left_ms <= 0 or call.stopping.is_set():
+        if len(found) >= wanted or budget.spent or left_ms <= 0 or call.over:
             break
         wait_ms = min(left_ms, float(_LOOK_MS))
         watch = _Watch()

@@ -118,7 +118,7 @@ class Application:
                 allowed=[JSON],
             )
 
-    async def answer(self, accepted: Accepted, data: bytes) -> Answer:
+    async def answer(self, accepted: Accepted, data: bytes, gone: trio.Event) -> Answer:
         """Run the handler. Never raises for what it does: an unexpected error is a 500 and a log entry."""
         head, endpoint = accepted.head, accepted.match.endpoint
         bound = self._bind(endpoint)
@@ -129,6 +129,7 @@ class Application:
             accepted.query,
             head.headers,
             self.stopping,
+            gone,
             self.call_later,
         )
         try:

@@ -77,7 +77,7 @@ class HttpConnection:
             head = _head(request)
             accepted = self._application.accept(head)
             if isinstance(accepted, Accepted):
-                answer = await self._application.answer(accepted, await self._body())
+                answer = await self._answer(accepted, await self._body())
             else:
                 answer = accepted
                 await self._discard_body(head)
@@ -98,6 +98,26 @@ class HttpConnection:
             self._buffered = 0
         await self._send(head, answer)
         return self._h11.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE} and not answer.close
+
+    async def _answer(self, accepted: Accepted, body: bytes) -> Answer:
+        """Have the request handled, looking out whether the client goes meanwhile."""
+        gone = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch, gone)
+            answer = await self._application.answer(accepted, body, gone)
+            nursery.cancel_scope.cancel()
+        return answer
+
+    async def _watch(self, gone: trio.Event) -> None:
+        """What comes is the start of the next request; nothing more is read then."""
+        try:
+            data = await self._stream.receive_some(_READ_BYTES)
+        except _GONE:
+            data = b""
+        if data:
+            self._h11.receive_data(bytes(data))
+        else:
+            gone.set()
 
     # -- reading
 

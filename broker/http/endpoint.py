@@ -167,7 +167,7 @@ class Call:
     """One request, as its handler sees it. Runs on the loop's thread: the broker's own code may be called directly.
 
     path: the path's parameters, decoded. query: an instance of the endpoint's query type, or None. headers: by lower
-    case name. stopping: set when the broker stops; who waits long waits for it as well.
+    case name. stopping: set when the broker stops; gone: when the client went. Who waits long waits for both as well.
     """
 
     plane: ControlPlane
@@ -176,7 +176,13 @@ class Call:
     query: Any
     headers: Mapping[str, str]
     stopping: trio.Event
+    gone: trio.Event
     call_later: CallLater
+
+    @property
+    def over(self) -> bool:
+        """Whether an answer that is waited for would come too late."""
+        return self.stopping.is_set() or self.gone.is_set()
 
     def number(self, name: str) -> int:
         """A parameter of the path that is a number. Raises ControlError 400."""
@@ -200,10 +206,12 @@ class Call:
         return deferred.result()
 
     async def wait_at_most(self, awaited: Deferred[Any], timeout_ms: float) -> bool:
-        """Wait for a Deferred no longer than this by the machine's clock, nor beyond a stop. Whether it is done."""
+        """Wait for a Deferred no longer than this by the machine's clock, nor when the broker stops or the client goes.
+        Whether it is done.
+        """
         if awaited.done:
             return True
-        if timeout_ms <= 0 or self.stopping.is_set():
+        if timeout_ms <= 0 or self.over:
             return False
         woken = trio.Event()
         timer = self.call_later(timeout_ms, woken.set)
@@ -211,6 +219,7 @@ class Call:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_set_when, self.stopping, woken)
+                nursery.start_soon(_set_when, self.gone, woken)
                 await woken.wait()
                 nursery.cancel_scope.cancel()
         finally:

@@ -146,3 +146,31 @@ def test_waiting_for_the_broker() -> None:
             assert answers == [{"done": False, "value": None}, {"done": True, "value": 5}]
 
     trio.run(main)
+
+
+def test_a_client_that_goes_is_not_waited_for() -> None:
+    async def main() -> None:
+        ended: list[bool] = []
+
+        async def wait(call: Call) -> dict[str, Any]:
+            ended.append(await call.wait_at_most(Deferred(), 1_000_000))
+            return {}
+
+        async with served([Endpoint("GET", "/", wait, answer=dict), *ENDPOINTS]) as door:
+            stream = await trio.open_tcp_stream("127.0.0.1", door.door.port)
+            await stream.send_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            await trio.aclose_forcefully(stream)
+            await until(lambda: not door.door._connections)
+            assert ended == [False]
+            # What follows a request that waits is answered after it.
+            stream = await trio.open_tcp_stream("127.0.0.1", door.door.port)
+            async with stream:
+                await stream.send_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                await stream.send_all(b"GET /text HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                door.door.stopping.set()
+                assert b"{}" in await stream.receive_some(1000)
+
+    trio.run(main)
