@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from confluent_kafka import Consumer, Producer
 from kafka import KafkaConsumer, KafkaProducer
 
@@ -213,3 +213,58 @@ async def _aiokafka(cluster: Cluster) -> None:
         await consumer.stop()
     assert sorted(read, key=int) == sent
     assert sorted((each.value for each in cluster.records("orders")), key=int) == sent
+
+
+@pytest.mark.client("aiokafka")
+def test_transactions_over_several_nodes(cluster: Cluster) -> None:
+    """Each spans partitions of all nodes and a group's offsets; nodes stop before and in the middle of them.
+
+    (librdkafka goes on waiting for a group's coordinator that it knew before the node left the metadata.)
+    """
+    cluster.create_topic("in", 1, replication_factor=3)
+    cluster.produce("in", *(str(number) for number in range(12)))
+    asyncio.run(_transactions(cluster))
+    for partition in range(3):
+        found = cluster.records("orders", partition=partition, isolation="read_committed")
+        assert [int(each.value) for each in found] == list(range(12))
+
+
+async def _transactions(cluster: Cluster) -> None:
+    common: dict[str, Any] = {
+        "bootstrap_servers": cluster.bootstrap_servers.split(","),
+        "retry_backoff_ms": 20,
+        "metadata_max_age_ms": 200,
+    }
+    producer = AIOKafkaProducer(**common, transactional_id="tx", transaction_timeout_ms=30_000)
+    await producer.start()
+    stopped: list[int] = []
+    position = TopicPartition("in", 0)
+    try:
+        for number in range(12):
+            node = cluster.nodes[NODES[number % 3]]
+            if number % 2 == 0:
+                node.stop(kill=number % 4 == 0)
+                stopped.append(node.id)
+            for attempt in range(2):
+                await producer.begin_transaction()
+                for partition in range(3):
+                    await asyncio.wait_for(producer.send_and_wait("orders", b"%d" % number, partition=partition), 20)
+                if number % 2 == 1 and not stopped:
+                    node.stop()
+                    stopped.append(node.id)
+                await asyncio.wait_for(producer.send_offsets_to_transaction({position: number + 1}, "g"), 20)
+                if attempt == 0 and number % 5 == 4:
+                    await asyncio.wait_for(producer.abort_transaction(), 20)
+                    continue
+                await asyncio.wait_for(producer.commit_transaction(), 20)
+                break
+            while stopped:
+                cluster.nodes[stopped.pop()].start()
+    finally:
+        await producer.stop()
+    consumer = AIOKafkaConsumer(**common, group_id="g", enable_auto_commit=False)
+    await consumer.start()
+    try:
+        assert await consumer.committed(position) == 12
+    finally:
+        await consumer.stop()
