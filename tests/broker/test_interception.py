@@ -292,3 +292,31 @@ def test_an_api_versions_nobody_knows_is_seen_too(tmp_path: Path) -> None:
             assert (seen.request, seen.outcome, seen.response.error_code) == (None, "answered", 35)
 
     trio.run(main)
+
+
+def test_what_is_removed_still_ends_what_it_began(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_server(tmp_path) as running:
+            cluster = running.add()
+            client, other = await running.connect(cluster), await running.connect(cluster)
+            held: Deferred[None] = Deferred()
+            began, ended = [], []
+
+            def wait(exchange: Exchange) -> Deferred[None]:
+                began.append(exchange)
+                return held
+
+            act = _Act(before=wait, after=ended.append)
+            cluster.interception.install(act)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(client.send, ApiVersionsRequest(), 1)
+                while not began:
+                    await trio.sleep(0)
+                cluster.interception.remove(act)
+                assert not cluster.interception.active
+                await other.send(ApiVersionsRequest(), 1)
+                held.resolve(None)
+            assert ended == began
+            assert len(began) == 1
+
+    trio.run(main)

@@ -62,3 +62,21 @@ def test_the_disk_is_the_clusters(tmp_path: Path) -> None:
             assert await leader.values("t") == [b"yes"]
 
     trio.run(main)
+
+
+def test_a_cluster_is_deleted_while_a_rule_holds_requests_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_plane(tmp_path) as plane:
+            virtual = plane.clusters.create(ClusterSpec(name="gone"))
+            client = await _connect(plane, virtual.bootstrap_servers, 0)
+            rule = virtual.faults.add({"stall": True})
+            later = virtual.faults.add({"delay_ms": 60_000})
+            await client.send_only(ApiVersionsRequest(), 1)
+            while not later.fired:
+                await plane.get("/v1/clusters/gone/faults")
+            plane.clusters.delete("gone")
+            with pytest.raises(BROKEN):
+                await client.receive(ApiVersionsRequest, 1)
+            assert not rule.stalled
+
+    trio.run(main)
