@@ -50,7 +50,7 @@ def offset_range(texts: tuple[str, ...]) -> OffsetRange:
     """Of every -o that was given; none: from the start. Raises OffsetError.
 
     beginning, end, stored, N, -N (before the end), +N (after the start), s@TIME and e@TIME (from and to), @TIME,
-    @TIME:TIME, A:B (from A to before B), :end (to what is the end now). TIME: ms, a date, or -1h (before now).
+    @TIME:TIME, A:B (from A to before B, or what is the end now), :end. TIME: ms, a date, or -1h (before now).
     """
     begin: Position | None = None
     end: Position | None = None

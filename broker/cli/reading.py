@@ -40,7 +40,11 @@ class Plan:
         first = list_offsets(admin, places, EARLIEST)
         last = list_offsets(admin, places, LATEST, committed=committed)
         begins = _resolved(admin, places, wanted.begin, first, last)
-        ends = None if wanted.end is None else _resolved(admin, places, wanted.end, first, last)
+        ends = None
+        if wanted.end is not None:
+            # Never beyond what is the end now: a partition with fewer records would be waited for.
+            found = _resolved(admin, places, wanted.end, first, last)
+            ends = {place: min(end, last[place]) for place, end in found.items()}
         return cls(begins, ends)
 
 
