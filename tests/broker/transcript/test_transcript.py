@@ -11,8 +11,9 @@ import trio
 from kwire.messages.fetch import FetchRequest
 from kwire.messages.find_coordinator import FindCoordinatorRequest
 from kwire.messages.metadata import MetadataRequest, MetadataRequestTopic
+from kwire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from kwire.messages.sasl_authenticate import SaslAuthenticateRequest
-from tests.broker.cluster_helpers import Client, fetch_request
+from tests.broker.cluster_helpers import Client, batch, fetch_request
 from tests.broker.http_helpers import Plane, running_plane
 
 
@@ -254,5 +255,25 @@ def test_a_restored_cluster_is_still_written_down(tmp_path: Path) -> None:
             plane.running.clients.append(again)
             await again.produce("t", b"1")
             assert [each["client_id"] for each in await _found(plane, path)] == ["test", "again"]
+
+    trio.run(main)
+
+
+def test_requests_without_an_answer(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_plane(tmp_path) as plane:
+            path, client = await _cluster(plane)
+            data = PartitionProduceData(index=0, records=batch(b"1"))
+            request = ProduceRequest(acks=0, topic_data=[TopicProduceData(name="t", partition_data=[data])])
+            await client.send_only(request, 9)
+            await client.fetch("t")
+            (entry,) = await _found(plane, path, "outcome=unanswered")
+            assert (entry["api"], entry["response"], entry["response_bytes"]) == ("Produce", None, 0)
+            cluster = path.removesuffix("/transcript")
+            await plane.post(f"{cluster}/faults", {"api": ["Fetch"], "error": "NOT_LEADER_OR_FOLLOWER", "name": "x"})
+            await client.fetch("t")
+            (entry,) = await _found(plane, path, "faults=true")
+            assert entry["errors"] == {"NOT_LEADER_OR_FOLLOWER": 1}
+            assert "NOT_LEADER_OR_FOLLOWER" in entry["notes"][0]
 
     trio.run(main)
