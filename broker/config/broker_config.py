@@ -46,8 +46,7 @@ class BrokerConfig:
             from broker.personality import settings as past
 
             self.definitions = past.broker_definitions(release, self.definitions)
-            known = {**self.topic_definitions, **past.topic_definitions(release)}
-            self.topic_definitions = dict(sorted(known.items()))
+            self.topic_definitions = past.topic_definitions(release, self.topic_definitions)
         static = {name: text for name, text in BASE_SETTINGS.items() if name not in given}
         if "log.dir" in given:
             static.pop("log.dirs", None)

@@ -19,6 +19,8 @@ Validator = Callable[[str, ConfigValue], None]
 _RANGE: Final = re.compile(r"\[(-?[0-9.]+),\.\.\.(?:,(-?[0-9.]+))?\]( or -1)?\Z")
 _REPLICAS: Final = re.compile(r"\d+:\d+\Z")
 _THROTTLED: Final = "[partitionId]:[brokerId],[partitionId]:[brokerId],..."
+# Of older Kafkas (broker.personality).
+_FORMAT: Final = re.compile(r"[0-3]\.\d{1,2}(\.\d){0,2}(-IV\d)?\Z")
 _OFFSET_RESET: Final = "[latest, earliest, by_duration:PnDTnHnMn.nS]"
 # ISO-8601 durations as java.time.Duration.parse takes them; at least one part must be there.
 _DURATION: Final = re.compile(
@@ -45,6 +47,8 @@ def validator(valid: str, kind: ConfigType) -> Validator | None:
         return _non_empty
     if valid == "a release of Kafka":
         return _release
+    if valid == "a message format":
+        return _message_format
     if valid == "non-empty list":
         # Printed for the two lists of controller addresses, whose default is the empty list all the same.
         return None
@@ -156,6 +160,11 @@ def _release(name: str, value: ConfigValue) -> None:
         release_line(str(value))
     except UnknownReleaseError:
         raise InvalidConfigError(name, value, "must be one of: " + ", ".join(RELEASES)) from None
+
+
+def _message_format(name: str, value: ConfigValue) -> None:
+    if not _FORMAT.match(str(value)):
+        raise InvalidConfigError(name, value, "must be a version of Kafka such as 0.10.2 or 2.8-IV1")
 
 
 def _throttled_replicas(name: str, value: ConfigValue) -> None:

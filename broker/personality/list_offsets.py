@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from broker.personality.personality import Personality
     from broker.services import Services
     from log.partition_log import PartitionLog
+    from log.segment import Segment
 
 _LATEST: Final = -1
 _EARLIEST: Final = -2
@@ -75,7 +76,7 @@ def offsets_before(log: PartitionLog, timestamp: int, most: int, now_ms: int) ->
         at = 0
     else:
         at = count if has_end and now_ms <= timestamp else count - 1
-        while at >= 0 and at < count and marks[at][1].retention_timestamp() > timestamp:
+        while at >= 0 and at < count and _modified_ms(log, marks[at][1]) > timestamp:
             at -= 1
     offsets: list[int] = []
     while at >= 0 and len(offsets) < most:
@@ -86,3 +87,10 @@ def offsets_before(log: PartitionLog, timestamp: int, most: int, now_ms: int) ->
     if offsets and offsets[0] > high_watermark:
         return [high_watermark, *(offset for offset in offsets if offset <= high_watermark)]
     return offsets
+
+
+def _modified_ms(log: PartitionLog, segment: Segment) -> int:
+    try:
+        return segment.storage.modified_ms(segment.file.path)
+    except OSError as error:
+        raise log.fail(error) from error

@@ -18,6 +18,8 @@ from broker.personality.releases import UnknownReleaseError, ordinal, release_li
 DOWN_CONVERSION: Final = "message.downconversion.enable"
 BROKERS_DOWN_CONVERSION: Final = "log.message.downconversion.enable"
 _AFTER: Final = "log.message.timestamp.after.max.ms"
+_SEGMENT: Final = "log.segment.bytes"
+_TOPICS_SEGMENT: Final = "segment.bytes"
 _FORMAT: Final = "message.format.version"
 _DIFFERENCE: Final = "message.timestamp.difference.max.ms"
 _NO_LIMIT: Final = 2**63 - 1
@@ -51,15 +53,27 @@ def broker_definitions(version: str, today: Mapping[str, ConfigDefinition]) -> M
         return today
     after = copy(today[_AFTER])
     after.default_text = str(_NO_LIMIT)
-    found = {**today, _AFTER: after}
+    found = {**today, _AFTER: after, _SEGMENT: _of_any_size(today[_SEGMENT])}
     for name, *row, _update, synonym in rows:
         found[synonym] = ConfigDefinition([synonym, *row, "read-only", ""], _default(name, version))
     return dict(sorted(found.items()))
 
 
-def topic_definitions(version: str) -> Mapping[str, ConfigDefinition]:
-    """The topic settings that there were besides those of today."""
-    return {row[0]: ConfigDefinition(row, _default(row[0], version)) for row in _rows(version)}
+def topic_definitions(version: str, today: Mapping[str, ConfigDefinition]) -> Mapping[str, ConfigDefinition]:
+    """The topic settings as they were: those of today, and those that 4.0 removed."""
+    rows = _rows(version)
+    if not rows:
+        return today
+    found = {**today, _TOPICS_SEGMENT: _of_any_size(today[_TOPICS_SEGMENT])}
+    found.update({row[0]: ConfigDefinition(row, _default(row[0], version)) for row in rows})
+    return dict(sorted(found.items()))
+
+
+def _of_any_size(segment_bytes: ConfigDefinition) -> ConfigDefinition:
+    """A segment is of 1 MiB at least since 4.0 only. (KIP-1030)"""
+    changed = copy(segment_bytes)
+    changed.valid = "[14,...]"
+    return changed
 
 
 def with_timestamp_difference(values: dict[str, ConfigValue]) -> dict[str, ConfigValue]:

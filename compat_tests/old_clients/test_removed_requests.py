@@ -53,28 +53,40 @@ def test_only_validated(past: Wire, fresh_name: Callable[[str], str]) -> None:
     assert past.metadata(name, 1).error_code in (3, 5)
 
 
+def offsets(wire: Wire, topic: str, timestamp: int, most: int) -> tuple[int, list[int]]:
+    """ListOffsets v0: the error code, and what there is."""
+    wanted = {"partition_index": 0, "timestamp": timestamp, "max_num_offsets": most}
+    answer = wire.ask("ListOffsets", 0, replica_id=-1, topics=[{"name": topic, "partitions": [wanted]}])
+    partition = answer.topics[0].partitions[0]
+    return partition.error_code, partition.old_style_offsets
+
+
 def test_list_offsets_gives_first_offsets_of_segments(past: Wire, topic: str) -> None:
     produce(past, topic, message_set(b"a", b"b", magic=0), 0)
     produce(past, topic, message_set(b"c", magic=0), 0)
 
-    def ask(timestamp: int, most: int, name: str = topic) -> tuple[int, list[int]]:
-        wanted = {"partition_index": 0, "timestamp": timestamp, "max_num_offsets": most}
-        answer = past.ask("ListOffsets", 0, replica_id=-1, topics=[{"name": name, "partitions": [wanted]}])
-        partition = answer.topics[0].partitions[0]
-        return partition.error_code, partition.old_style_offsets
-
-    assert [ask(-1, most) for most in (0, 1, 5)] == [(0, []), (0, [3]), (0, [3, 0])]
-    assert ask(-2, 5) == (0, [0])
-    assert ask(0, 5) == (0, [])
-    assert ask(2**60, 5) == (0, [3, 0])
-    assert ask(-3, 5) == (35, [])
-    assert ask(-1, 5, "past-nowhere") == (3, [])
+    assert [offsets(past, topic, -1, most) for most in (0, 1, 5)] == [(0, []), (0, [3]), (0, [3, 0])]
+    assert offsets(past, topic, -2, 5) == (0, [0])
+    assert offsets(past, topic, 0, 5) == (0, [])
+    assert offsets(past, topic, 2**60, 5) == (0, [3, 0])
+    assert offsets(past, topic, -3, 5) == (35, [])
+    assert offsets(past, "past-nowhere", -1, 5) == (3, [])
 
 
 def test_list_offsets_of_an_empty_partition(past: Wire, topic: str) -> None:
-    wanted = {"partition_index": 0, "timestamp": -1, "max_num_offsets": 5}
-    answer = past.ask("ListOffsets", 0, replica_id=-1, topics=[{"name": topic, "partitions": [wanted]}])
-    assert answer.topics[0].partitions[0].old_style_offsets == [0]
+    assert [offsets(past, topic, timestamp, 5) for timestamp in (-1, -2, 0)] == [(0, [0]), (0, [0]), (0, [])]
+
+
+def test_list_offsets_of_several_segments(past: Wire, fresh_name: Callable[[str], str]) -> None:
+    name = fresh_name("segments")
+    past.create(name, configs={"segment.bytes": "200"})
+    for value in (b"a", b"b", b"c", b"d"):
+        produce(past, name, message_set(value * 60, magic=1), 2)
+    assert [offsets(past, name, -1, most)[1] for most in (1, 3, 9)] == [[4], [4, 3, 2], [4, 3, 2, 1, 0]]
+    assert [offsets(past, name, timestamp, 9)[1] for timestamp in (-2, 0, 2**60)] == [[0], [], [4, 3, 2, 1, 0]]
+    assert past.delete_records(name, 2).error_code == 0
+    assert offsets(past, name, -2, 9) == (0, [2])
+    assert offsets(past, name, -1, 2) == (0, [4, 3])
 
 
 def commit(wire: Wire, version: int, group: str, topic: str, offset: int) -> int:
@@ -148,6 +160,8 @@ def test_topic_settings_that_4_removed(past: Wire, fresh_name: Callable[[str], s
     name = fresh_name("formatted")
     configs = {"message.format.version": "0.10.2", "message.timestamp.difference.max.ms": "1000"}
     past.create(name, configs=configs)
+    for key, value in (("message.format.version", "nonsense"), ("message.downconversion.enable", "maybe")):
+        assert create(past, 1, fresh_name("refused"), **{key: value}).error_code == 40
     assert produce(past, name, message_set(b"a", magic=1), 2) == (32, -1)
     assert produce(past, name, message_set(b"a", magic=0), 0) == (0, 0)
     assert records_of(fetch(past, name, 0, 0)) == [(0, -1, b"k", b"a")]
