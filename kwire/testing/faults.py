@@ -7,7 +7,7 @@ with cluster.faults.add(api="Produce", topic="orders", error="NOT_LEADER_OR_FOLL
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -143,14 +143,55 @@ class Faults:
         self._http = cluster.http
         self._path = f"{cluster.path}/faults"
 
-    def add(self, **rule: Any) -> Rule:
-        """Add a rule: what it matches, when it acts, one action. A wrong one raises ControlRequestError.
+    def add(
+        self,
+        *,
+        api: str | Sequence[str] | None = None,
+        version: int | str | None = None,
+        client_id: str | None = None,
+        client_software: str | None = None,
+        group: str | None = None,
+        transactional_id: str | None = None,
+        topic: str | None = None,
+        partition: int | Sequence[int] | None = None,
+        node: int | Sequence[int] | None = None,
+        listener: str | None = None,
+        skip: int | None = None,
+        every: int | None = None,
+        times: int | None = None,
+        probability: float | None = None,
+        seed: int | None = None,
+        for_ms: int | None = None,
+        until_ms: int | None = None,
+        when: str | None = None,
+        error: str | None = None,
+        message: str | None = None,
+        delay_ms: int | Sequence[int] | None = None,
+        throttle_ms: int | None = None,
+        drop_connection: bool = False,
+        drop_request: bool = False,
+        drop_reply: bool = False,
+        corrupt: int | Sequence[int] | None = None,
+        truncate: int | None = None,
+        stall: bool | int = False,
+        disk_error: str | Sequence[str] | None = None,
+        disk_full: bool = False,
+        connect: str | None = None,
+        name: str | None = None,
+    ) -> Rule:
+        """Add a rule. A wrong one raises ControlRequestError, with what is allowed. (docs/testing/faults.md)
 
-        Matching: api, version, client_id, client_software, group, transactional_id, topic, partition, node, listener.
-        When: skip, every, times, probability, seed, for_ms, until_ms, when ("before" or "after").
-        Actions: error (and message), delay_ms, throttle_ms, drop_connection, drop_request, drop_reply, corrupt,
-        truncate, stall, disk_error, disk_full, connect.
+        Which requests: `api` to `listener`; texts are exact, or patterns with *, ? and [...]. When: `skip` to `when`
+        ("before", or "after" the state has changed), times by the cluster's clock. What happens: `error` (Kafka's name)
+        to `connect` ("refuse", "reset"), one of them; `delay_ms` ([least, most]) and `throttle_ms` may go with another.
+        stall: True until the rule is removed, or milliseconds. disk_error: of "append", "read", "sync".
         """
+        given = {key: value for key, value in locals().items() if key != "self"}
+        rule = {
+            key: list(value) if isinstance(value, (tuple, set, frozenset, range)) else value
+            for key, value in given.items()
+            if value is not None and value is not False
+        }
         return Rule(self, _state(self._http.request("POST", self._path, rule)))
 
     def __iter__(self) -> Iterator[Rule]:

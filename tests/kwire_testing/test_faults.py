@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import pytest
+from attrs import fields
 from click.testing import CliRunner
 
 from broker.cli.main import cli
+from broker.faults.spec import RuleSpec
 from kwire.testing import Broker, Cluster, ControlRequestError
+from kwire.testing.faults import Faults
 
 ADD = {"api": "Metadata", "error": "LEADER_NOT_AVAILABLE"}
 
@@ -23,11 +27,23 @@ def test_a_rule_for_a_block(cluster: Cluster) -> None:
         rule.assert_fired(0)
     assert cluster.faults.list() == []
     assert rule.hits == 0, "what it had counted can still be asked"
+    with cluster.faults.add(topic="orders", partition=range(3), api=("Produce", "Fetch"), truncate=0) as rule:
+        assert rule.state.rule == {
+            "topic": "orders",
+            "partition": [0, 1, 2],
+            "api": ["Produce", "Fetch"],
+            "truncate": 0,
+        }
     with pytest.raises(ControlRequestError) as refused:
         cluster.faults.add(api="Produce", error="NOT_LEADER")
     assert "NOT_LEADER_OR_FOLLOWER" in (refused.value.allowed or [])
     cluster.faults.add(**ADD)
     assert [state.fired for state in cluster.faults.clear()] == [0]
+
+
+def test_the_door_knows_every_field() -> None:
+    known = {field.name for field in fields(RuleSpec)} - {"keys", "versions"}
+    assert set(inspect.signature(Faults.add).parameters) - {"self"} == known
 
 
 def test_the_command(broker: Broker, cluster: Cluster) -> None:

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 import trio
+from attrs import fields
 
+from broker.control.faults import FaultRule
 from broker.faults.faults import MOST_RULES
+from broker.faults.spec import RuleSpec
 from broker.virtual.spec import ClusterSpec
 from kwire.messages.api_versions import ApiVersionsRequest
 from tests.broker.http_helpers import Plane, running_plane
@@ -125,3 +128,8 @@ def test_rules_stay_when_the_cluster_is_restored(tmp_path: Path) -> None:
         assert (await plane.get(PATH))["rules"][0]["state"] == "expired"
 
     with_cluster(tmp_path, scene)
+
+
+def test_the_endpoint_knows_every_field() -> None:
+    known = {field.name for field in fields(RuleSpec)} - {"keys", "versions"}
+    assert set(FaultRule.__struct_fields__) == known
