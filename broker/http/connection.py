@@ -43,8 +43,8 @@ def _at_most(call_later: CallLater, limit_ms: float) -> Iterator[None]:
 class HttpConnection:
     """Serves one stream until either side has had enough."""
 
-    def __init__(self, stream: trio.abc.Stream, application: Application, idle: set[trio.CancelScope]) -> None:
-        """idle: holds this connection's scope while it waits for a request, so that a stop need not wait for it."""
+    def __init__(self, stream: trio.abc.Stream, application: Application, idle: dict[trio.CancelScope, None]) -> None:
+        """idle: holds this connection's scope while it waits for a request: then it may be cancelled."""
         self._stream = stream
         self._application = application
         self._limits = application.limits
@@ -126,13 +126,13 @@ class HttpConnection:
         if self._h11.trailing_data[0]:
             return True
         with trio.CancelScope() as scope:
-            self._idle.add(scope)
+            self._idle[scope] = None
             timer = self._call_later(self._limits.idle_ms, scope.cancel)
             try:
                 data = await self._stream.receive_some(_READ_BYTES)
             finally:
                 timer.cancel()
-                self._idle.discard(scope)
+                self._idle.pop(scope, None)
         if scope.cancelled_caught or not data:
             return False
         self._h11.receive_data(bytes(data))

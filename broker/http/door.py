@@ -56,7 +56,7 @@ class HttpDoor:
         self._application: Application | None = None
         self._sock = _listening_socket(settings.host, settings.port)
         self._accepting = trio.CancelScope()
-        self._idle: set[trio.CancelScope] = set()
+        self._idle: dict[trio.CancelScope, None] = {}
         self._connections = 0
         self._drained = trio.Event()
         self.host, self.port = self._sock.getsockname()[:2]
@@ -94,7 +94,12 @@ class HttpDoor:
             return None
 
     async def _serve(self, stream: trio.SocketStream) -> None:
-        if self._connections >= self.settings.limits.connections:
+        if self._connections >= self.settings.limits.connections and self._idle:
+            # Who has been idle longest makes room; its client connects again when it needs to.
+            longest = next(iter(self._idle))
+            del self._idle[longest]
+            longest.cancel()
+        elif self._connections >= self.settings.limits.connections:
             with contextlib.suppress(OSError):  # its empty buffer takes this at once, or the client does without
                 os.write(stream.socket.fileno(), _REFUSAL_HEAD % len(_REFUSAL) + _REFUSAL)
             await trio.aclose_forcefully(stream)

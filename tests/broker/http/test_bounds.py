@@ -99,8 +99,16 @@ def test_many_connections() -> None:
             clients = [await door.connect() for _ in range(20)]
             for client in clients:
                 assert (await client.request("GET", "/text")).status == 200
+            # Who is idle makes room, the longest idle one first.
+            assert (await door.request("GET", "/text")).status == 200
+            assert await clients[0].stream.receive_some(1) == b""
+            for client in clients[1:]:
+                await client.stream.send_all(b"GET /te")
+            last = await door.connect()
+            await last.stream.send_all(b"GET /te")
+            await until(lambda: door.door._connections == 20 and not door.door._idle)
             assert status_of(await raw(door, b"")) == 503
-            await trio.aclose_forcefully(clients[0].stream)
+            await trio.aclose_forcefully(last.stream)
             await until(lambda: door.door._connections < 20)
             assert (await door.request("GET", "/text")).status == 200
             for client in clients:
