@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -75,6 +74,7 @@ class ClustersOfTest:
 
         from pytest_kwire.sharing import worker_prefix
 
-        worker = os.environ.get("PYTEST_XDIST_WORKER", "test")
+        # xdist says it in the environment too, which runs of pytest within a test inherit.
+        worker = getattr(self._item.config, "workerinput", {}).get("workerid", "test")
         test = re.sub(r"[^A-Za-z0-9._-]+", "-", self._item.name)[:_NAME_CHARACTERS].strip("-")
         return f"{worker_prefix(worker)}{test}-{secrets.token_hex(3)}"

@@ -54,9 +54,11 @@ def test_a_broker_that_dies_during_the_run_is_told_at_its_end(pytester: pytest.P
     pytester.makepyfile(
         """
         import os, signal
+        from kwire.testing import wait_for
 
         def test_it(kafka_broker):
             os.kill(kafka_broker.pid, signal.SIGKILL)
+            wait_for(kafka_broker.death)
 
         def test_next(kafka_cluster):
             pass
