@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -41,14 +42,17 @@ def _plain(value: Any, where: str) -> bytes | None:
         raise ControlError(400, "invalid_record", f"{where} is no text that UTF-8 can hold: {error.reason}") from None
 
 
-def headers_as_bytes(headers: Any, where: str) -> tuple[tuple[str, bytes | None], ...]:
-    """headers: a mapping, or a list of [name, value] where a name comes twice. Raises ControlError 400."""
-    pairs = list(headers.items()) if isinstance(headers, dict) else headers
-    if len(pairs) > _MAX_HEADERS:
-        raise ControlError(400, "invalid_record", f"{where}: {len(pairs)} headers are more than {_MAX_HEADERS}")
-    for name, _ in pairs:
+def headers_as_bytes(
+    headers: Sequence[tuple[str, Any, str | None]], where: str
+) -> tuple[tuple[str, bytes | None], ...]:
+    """headers: name, value, its base64 where that was given instead. Raises ControlError 400."""
+    if len(headers) > _MAX_HEADERS:
+        raise ControlError(400, "invalid_record", f"{where}: {len(headers)} headers are more than {_MAX_HEADERS}")
+    found = []
+    for name, value, encoded in headers:
         _plain(name, where)
-    return tuple((name, _plain(value, f"{where}.{name}")) for name, value in pairs)
+        found.append((name, as_bytes(value, encoded, f"{where}.{name}")))
+    return tuple(found)
 
 
 def shown(data: bytes | None, wanted: Format, *, is_key: bool = False) -> tuple[Any, Encoding]:

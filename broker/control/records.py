@@ -29,18 +29,27 @@ _LOOK_MS: Final = 1_000
 _POSITION: Final = re.compile(r"(\d{1,10}):(\d{1,19})")
 
 
+class HeaderBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A header of any bytes, or as the short forms have it."""
+
+    name: str
+    value: Any = None
+    value_base64: str | None = None
+
+
 class RecordBody(msgspec.Struct, forbid_unknown_fields=True):
     """A record. Text is written as UTF-8, other JSON as its compact text, null as null.
 
-    key_base64, value_base64: for other bytes. headers: by name, or a list of [name, value]. partition: null to go by
-    the key as Kafka's producers do, without a key round all of them. timestamp_ms: null for the cluster's time.
+    key_base64, value_base64: for other bytes. headers: by name; or a list of [name, value], or of objects, which can
+    have a value_base64. partition: null to go by the key as Kafka's producers do, without a key round all of them.
+    timestamp_ms: null for the cluster's time.
     """
 
     key: Any = None
     value: Any = None
     key_base64: str | None = None
     value_base64: str | None = None
-    headers: dict[str, Any] | list[tuple[str, Any]] = {}
+    headers: dict[str, Any] | list[tuple[str, Any] | HeaderBody] = {}
     partition: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
     timestamp_ms: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
 
@@ -143,10 +152,19 @@ def _record(body: RecordBody, where: str) -> NewRecord:
     return NewRecord(
         key=as_bytes(body.key, body.key_base64, f"{where}.key"),
         value=as_bytes(body.value, body.value_base64, f"{where}.value"),
-        headers=headers_as_bytes(body.headers, f"{where}.headers"),
+        headers=headers_as_bytes(_headers(body.headers), f"{where}.headers"),
         partition=body.partition,
         timestamp_ms=body.timestamp_ms,
     )
+
+
+def _headers(given: dict[str, Any] | list[tuple[str, Any] | HeaderBody]) -> list[tuple[str, Any, str | None]]:
+    """(name, value, value_base64)."""
+    if isinstance(given, dict):
+        return [(name, value, None) for name, value in given.items()]
+    return [
+        (each.name, each.value, each.value_base64) if isinstance(each, HeaderBody) else (*each, None) for each in given
+    ]
 
 
 async def read_topic(call: Call) -> RecordsAnswer:

@@ -28,7 +28,7 @@ class Message:
         """As the control plane takes it. Raises TypeError for what has no JSON."""
         body: dict[str, Any] = {**_plain("key", self.key), **_plain("value", self.value)}
         if self.headers:
-            body["headers"] = [[name, _header(name, value)] for name, value in self.headers.items()]
+            body["headers"] = [{"name": name, **_plain("value", value)} for name, value in self.headers.items()]
         if self.partition is not None:
             body["partition"] = self.partition
         if self.timestamp_ms is not None:
@@ -45,19 +45,6 @@ def _plain(name: str, value: Any) -> dict[str, Any]:
         return {name: value}
     # As text: what the broker writes is what Python's json made of it.
     return {name: json.dumps(value, ensure_ascii=False, separators=(",", ":"))}
-
-
-def _header(name: str, value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bytes):
-        try:
-            return value.decode("utf-8")
-        except UnicodeDecodeError:
-            raise TypeError(
-                f"header {name!r}: bytes that are no UTF-8 need a Kafka client, HTTP has no form of them"
-            ) from None
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 @frozen

@@ -47,8 +47,7 @@ def test_bytes_stay_and_json_is_read_back(raw: bytes, value: Any) -> None:
 def test_what_has_no_json_is_a_type_error() -> None:
     with pytest.raises(TypeError):
         Message({"a": object()}).body()
-    with pytest.raises(TypeError, match="header 'trace': bytes that are no UTF-8"):
-        Message("a", headers={"trace": b"\xff"}).body()
+    assert Message("a", headers={"trace": b"\xff"}).body()["headers"] == [{"name": "trace", "value_base64": "/w=="}]
 
 
 def test_a_record_of_an_answer() -> None:

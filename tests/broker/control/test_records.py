@@ -41,7 +41,10 @@ def test_values_both_ways(tmp_path: Path) -> None:
                 {"value": "text"},
                 {"key": "42", "value": {"a": [1, None, "ü"]}, "headers": {"h": "x", "n": None}, "timestamp_ms": 5},
                 {"key": {"id": 1}, "value": None},
-                {"value_base64": base64.b64encode(raw).decode(), "headers": [["h", 1], ["h", 2]]},
+                {
+                    "value_base64": base64.b64encode(raw).decode(),
+                    "headers": [["h", 1], {"name": "h", "value_base64": "/wA="}],
+                },
                 {"value": 12345678901234567890123},
             )
             assert [each["offset"] for each in placed] == [0, 1, 2, 3, 4]
@@ -68,7 +71,7 @@ def test_values_both_ways(tmp_path: Path) -> None:
                 {"name": "h", "value": "x", "encoding": "text"},
                 {"name": "n", "value": None, "encoding": "null"},
             ]
-            assert [each["value"] for each in found["records"][3]["headers"]] == ["1", "2"]
+            assert [each["value"] for each in found["records"][3]["headers"]] == ["1", "/wA="]
             assert found["next"] == "0:5"
             as_text = await plane.get(f"{RECORDS}?value_format=text&from=1&limit=1")
             assert as_text["records"][0]["value"] == '{"a":[1,null,"ü"]}'
@@ -114,6 +117,9 @@ def test_nothing_is_written_when_something_is_refused(tmp_path: Path) -> None:
             assert (await refused(good, {"key": "k", "partition": 2}))["allowed"] == [0, 1]
             assert (await refused(good, {"key": "k", "value_base64": "??"}))["code"] == "invalid_record"
             assert (await refused(good, {"key": "k", "value": "", "value_base64": ""}))["code"] == "invalid_record"
+            header = {"key": "k", "headers": [{"name": "h", "value_base64": "?"}]}
+            assert "records[1].headers.h_base64 is not" in (await refused(good, header))["message"]
+            assert (await refused(good, {"key": "k", "headers": [["h"]]}))["code"] == "invalid_body"
             far = {"key": "k", "timestamp_ms": plane.default.clock.now_ms() + 10**7}
             assert (await refused(good, far))["code"] == "invalid_timestamp"
             assert (await refused(good, {"k": 1}))["code"] == "invalid_body"
