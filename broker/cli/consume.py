@@ -132,6 +132,8 @@ def consume(
         "exclude_internal_topics": False,
         "allow_auto_create_topics": False,
         "metrics_enabled": False,
+        # Before the first metadata is there kafka-python sleeps for as long as this.
+        "retry_backoff_ms": 10,
     }
     stream = sys.stdout.buffer
     printed = 0

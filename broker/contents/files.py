@@ -100,8 +100,9 @@ def load_yaml(text: str) -> Any:
         raise ContentsError([Problem((), f"no YAML: {error}")]) from None
     except RecursionError:
         raise ContentsError([Problem((), "is nested too deep")]) from None
-    except (ValueError, OverflowError) as error:  # a scalar that its tag does not allow
-        raise ContentsError([Problem((), f"no YAML: {error}")]) from None
+    except (ValueError, OverflowError, LookupError, AttributeError, TypeError) as error:
+        # What pyyaml does with a scalar that is not what its tag says.
+        raise ContentsError([Problem((), f"no YAML: a value is not what its tag says: {error}")]) from None
 
 
 def _check_depth(text: str, yaml: Any) -> None:
