@@ -117,7 +117,7 @@ def test_confluent_kafka(as_version: AsVersion, topic: str, group: str, release:
 @pytest.mark.long
 @pytest.mark.parametrize("release", ["0.11", "2.0", "3.9"])
 @pytest.mark.parametrize("compression", ["none", "gzip"])
-@pytest.mark.parametrize("client", ["1.0.0", "1.16.0", "2.2.4"])
+@pytest.mark.parametrize("client", ["0.8.1", "1.0.0", "1.16.0", "2.2.4"])
 def test_kafkajs(
     as_version: AsVersion, topic: str, group: str, fetch: bool, client: str, release: str, compression: str
 ) -> None:
