@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from broker.controller import bootstrap
-from broker.controller.decisions import brokers, configs, features, isr, leaders, one_node, partitions, topics
+from broker.controller.decisions import brokers, configs, epochs, features, isr, leaders, one_node, partitions, topics
 from broker.controller.decisions.brokers import Registration
 from broker.controller.decisions.configs import AlterOp
 from broker.controller.decisions.decision import MAX_RECORDS_PER_OPERATION, Decision
@@ -133,7 +133,13 @@ class Controller:
 
     def become_one_node(self, node_id: int, directory_id: bytes) -> None:
         """Make the metadata that of a cluster of this node alone, before its directory is given away."""
-        records = one_node.to_one_node(self.image, node_id, directory_id).records
+        self._write_in_portions(one_node.to_one_node(self.image, node_id, directory_id).records)
+
+    def raise_leader_epochs(self, seen: ClusterImage) -> None:
+        """No leader epoch is below what clients may know from another image of this cluster."""
+        self._write_in_portions(epochs.raise_leader_epochs(self.image, seen).records)
+
+    def _write_in_portions(self, records: Sequence[Record]) -> None:
         for first in range(0, len(records), MAX_RECORDS_PER_OPERATION):
             self._write(records[first : first + MAX_RECORDS_PER_OPERATION])
 

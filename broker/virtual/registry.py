@@ -156,9 +156,11 @@ class VirtualClusters:
         assert virtual.spec is not None
         assert virtual.storage is not None
         old = virtual.storage
+        seen = virtual.cluster.controller.image
         self.server.remove(virtual.cluster)
         try:
             cluster, storage = self._serve(taken.spec, nodes, _clock(state), taken.root.twin())
+            cluster.controller.raise_leader_epochs(seen)
         except StartError:
             cluster, storage = self._serve(virtual.spec, nodes, _clock(state), before.root.twin())
             virtual.storage = storage

@@ -275,7 +275,15 @@ def test_all_nodes_of_a_fork_run_and_catch_up(tmp_path: Path) -> None:
             await trio.aclose_forcefully(client.stream)
             p.clusters.take_snapshot("three", "s")
             fork = p.clusters.fork("three", snapshot="s")
+            lifecycle.start(virtual.cluster.nodes[2])
+            for node_id in (1, 3, 1):  # leaders move, epochs rise
+                lifecycle.stop(virtual.cluster.nodes[node_id])
+                lifecycle.start(virtual.cluster.nodes[node_id])
+            seen = [each.leader_epoch for each in virtual.cluster.controller.image.topic_by_name("t").partitions]  # type: ignore[union-attr]
             p.clusters.restore("three", "s")
+            now = [each.leader_epoch for each in virtual.cluster.controller.image.topic_by_name("t").partitions]  # type: ignore[union-attr]
+            assert max(seen) > 1
+            assert all(after > before for after, before in zip(now, seen, strict=True)), (seen, now)
             for each in (fork, virtual):
                 assert [node.state for node in each.cluster.nodes.values()] == ["running"] * 3
                 image = each.cluster.controller.image
