@@ -99,15 +99,22 @@ class Replicas:
             ends = self._ends.setdefault((topic.topic_id, index), {})
             leads = partition.leader == node.node_id
             ends.setdefault(node.node_id, _LEADS if leads else self._log_end(topic.name, index))
-        self._frozen_since_ms[node.node_id] = self._cluster.clock.monotonic_ms()
+        clock = self._cluster.clock
+        self._frozen_since_ms[node.node_id] = clock.monotonic_ms()
         for topic, index, _ in self._held_by(node.node_id):
             self._hold(topic, index)
-        self._check_lag_later()
+        longest_ms = self._cluster.config.get_int("replica.lag.time.max.ms")
+        self._timers[f"lag {node.node_id}"] = clock.call_later(longest_ms, self._shrink_isrs)
+        if "lag" not in self._timers:
+            self._check_lag_later()
 
     def fetches_again(self, node: Node) -> None:
         """It runs and is not frozen: where somebody else leads it catches up, and is in sync again."""
         node_id = node.node_id
         self._frozen_since_ms.pop(node_id, None)
+        timer = self._timers.pop(f"lag {node_id}", None)
+        if timer is not None:
+            timer.cancel()
         if not self.is_fetching(node_id):
             return
         touched = []
@@ -248,12 +255,17 @@ class Replicas:
 
     def _check_lag_later(self) -> None:
         """As often as Kafka does: each half of replica.lag.time.max.ms, while a node is frozen."""
-        if "lag" not in self._timers and self._frozen_since_ms:
-            interval_ms = self._cluster.config.get_int("replica.lag.time.max.ms") / 2
-            self._timers["lag"] = self._cluster.clock.call_again(interval_ms, self._check_lag)
+        interval_ms = self._cluster.config.get_int("replica.lag.time.max.ms") / 2
+        self._timers["lag"] = self._cluster.clock.call_again(interval_ms, self._check_lag)
 
     def _check_lag(self) -> None:
         del self._timers["lag"]
+        if self._frozen_since_ms:
+            self._check_lag_later()
+            self._shrink_isrs()
+
+    def _shrink_isrs(self) -> None:
+        """Replicas that are behind, and have not fetched for as long as is allowed, leave the ISR."""
         now_ms = self._cluster.clock.monotonic_ms()
         longest_ms = self._cluster.config.get_int("replica.lag.time.max.ms")
         late = {each for each, since_ms in self._frozen_since_ms.items() if now_ms - since_ms >= longest_ms}
@@ -269,8 +281,10 @@ class Replicas:
             if gone:
                 changes.append(IsrChange(topic, index, tuple(each for each in partition.isr if each not in gone)))
         if changes:
-            self._cluster.controller.change_isrs(changes)
-        self._check_lag_later()
+            try:
+                self._cluster.controller.change_isrs(changes)
+            except ApiError as error:
+                logger.error("ISRs cannot be shrunk: %s", error)
 
     def rebalance_later(self) -> None:
         """Preferred leaders lead again after a while, where auto.leader.rebalance.enable says so."""
