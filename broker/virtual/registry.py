@@ -18,6 +18,7 @@ from broker.clock import Clock
 from broker.cluster import Cluster
 from broker.config.broker_config import BASE_SETTINGS, BrokerConfig
 from broker.config.values import InvalidConfigError
+from broker.controller.names import CLUSTER_METADATA_TOPIC as METADATA
 from broker.deferred import start
 from broker.driven_clock import DrivenClock
 from broker.nodes.spec import NodeSpec, node_specs
@@ -47,6 +48,7 @@ logger = logging.getLogger("kwire.virtual")
 DEFAULT: Final = "default"
 MOST_CLUSTERS: Final = "kwire.virtual.clusters.max"
 MOST_SNAPSHOTS: Final = 1000
+_LARGEST_COPIED_BYTES: Final = 4 << 20
 
 
 class VirtualClusters:
@@ -322,12 +324,17 @@ class VirtualClusters:
 
 
 def _finish(cluster: Cluster, storage: MemoryStorage) -> bool:
-    """Write what a clean stop writes, and go on. False where that cannot be: then a fork recovers, as after a kill."""
+    """Write what a clean stop writes, and go on. False where that cannot be: then a fork recovers, as after a kill.
+
+    A large active segment is closed: closed ones are shared for good, and an active one is copied by the first append.
+    """
     manager, now_ms = cluster.manager, cluster.clock.now_ms()
     logs = manager.open_logs()
     fail, storage.fail = storage.fail, None  # faults are for what clients ask for
     try:
         for log in logs:
+            if log.segments.active.size > _LARGEST_COPIED_BYTES and not log.offline and log.topic != METADATA:
+                log.roll(now_ms)
             targets = log.finish(now_ms)
             if targets is not None:
                 targets.run(storage)

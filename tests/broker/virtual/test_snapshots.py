@@ -301,3 +301,29 @@ def test_all_nodes_of_a_fork_run_and_catch_up(tmp_path: Path) -> None:
                 await trio.aclose_forcefully(client.stream)
 
     trio.run(main)
+
+
+def test_large_segments_are_shared_for_good(tmp_path: Path) -> None:
+    """Neither the parent's nor the fork's next append copies them."""
+
+    async def main() -> None:
+        async with plane(tmp_path) as p:
+            virtual = p.create("c", topics={"t": 1})
+            client = await p.connect(virtual)
+            for _ in range(8):
+                await client.produce("t", os.urandom(900_000))
+            p.clusters.take_snapshot("c", "s")
+            fork = p.clusters.fork("c", snapshot="s")
+            other = await p.connect(fork)
+            for each in (client, other):
+                await each.produce("t", b"small")
+                assert len(await each.values("t")) == 9
+            found = []
+            for each in (virtual, fork):
+                log = each.cluster.manager.opened("t", 0)
+                assert log is not None
+                found.append([segment.file.opened().fd for segment in log.segments])
+            assert found[0][0] == found[1][0] >= 0
+            assert [len(each) for each in found] == [2, 2]
+
+    trio.run(main)
