@@ -66,7 +66,7 @@ def test_a_broker_that_dies_during_the_run_is_told_at_its_end(pytester: pytest.P
     )
     result = pytester.runpytest_inprocess(*QUIET)
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*= kwire =*", "the broker ended with exit code -9; its log ends with:", "*started*"])
+    result.stdout.fnmatch_lines(["*= kwire =*", "the broker ended with exit code -9; its log ends with:"])
 
 
 def test_a_failing_test_shows_as_many_requests_as_asked_for(pytester: pytest.Pytester) -> None:
