@@ -19,6 +19,7 @@ logger = logging.getLogger("kwire.http")
 
 _READ_BYTES: Final = 64 * 1024
 _WRITE_BYTES: Final = 64 * 1024
+_PIECES_AT_ONCE: Final = 256
 _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 _GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 
@@ -144,19 +145,21 @@ class HttpConnection:
         return event if isinstance(event, h11.Request) else None
 
     async def _body(self) -> bytes:
-        parts: list[bytes] = []
-        size = 0
+        body = bytearray()
+        pieces = 0
         with _at_most(self._call_later, self._limits.body_ms):
             while True:
                 event = await self._next_event()
                 if isinstance(event, h11.Data):
-                    size += len(event.data)
-                    if size > self._limits.body_bytes:
+                    if len(body) + len(event.data) > self._limits.body_bytes:
                         raise too_large(self._limits)
                     self._buffer(len(event.data))
-                    parts.append(bytes(event.data))
+                    body += event.data
+                    pieces += 1
+                    if pieces % _PIECES_AT_ONCE == 0:  # one read may hold ten thousand chunks of a byte
+                        await trio.lowlevel.checkpoint()
                 elif isinstance(event, h11.EndOfMessage):
-                    return b"".join(parts)
+                    return bytes(body)
                 else:
                     raise trio.BrokenResourceError("the client left in the middle of a request")
 

@@ -7,12 +7,16 @@ A web page the user visits can make the browser send requests to loopback. What 
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping
+from typing import Final
 
 from attrs import frozen
 
 from broker.http.endpoint import ControlError
 from broker.http.hosts import is_loopback
+
+_HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:@/\[\]]+)(?::\d*)?")
 
 
 @frozen
@@ -50,14 +54,8 @@ class Guard:
                 )
 
     def _is_ours(self, host_header: str) -> bool:
-        host = _without_port(host_header).lower()
-        return is_loopback(host) or host.strip("[]") == self.host.strip("[]").lower()
-
-
-def _without_port(host_header: str) -> str:
-    if host_header.startswith("["):
-        return host_header.partition("]")[0] + "]"
-    return host_header.partition(":")[0]
+        match = _HOST.fullmatch(host_header.lower())
+        return match is not None and (is_loopback(match[1]) or match[1].strip("[]") == self.host.strip("[]").lower())
 
 
 def _shown(text: str) -> str:

@@ -14,7 +14,15 @@ def test_who_may_ask() -> None:
         async with served(ENDPOINTS) as door:
             for host in ("localhost", "localhost:9380", "127.0.0.1:1", "[::1]:9380", "LOCALHOST"):
                 assert (await door.request("GET", "/text", host=host)).status == 200, host
-            for host in ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "192.168.0.1"):
+            for host in (
+                "evil.example",
+                "127.0.0.1.evil.example",
+                "localhost.evil.example:80",
+                "192.168.0.1",
+                "localhost:1@evil.example",
+                "[::1]x",
+                "[fe80::1]",
+            ):
                 answer = await door.request("GET", "/text", host=host)
                 assert (answer.status, answer.error["code"]) == (403, "foreign_host"), host
                 assert (await door.request("GET", "/unknown", host=host)).status == 403

@@ -114,6 +114,10 @@ def test_kinds_of_bodies() -> None:
                 b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"nam\r\n7\r\ne":"y"}\r\n0\r\n\r\n'
             )
             assert (await raw(door, chunked)).endswith(b'{"name":"y","size":0}')
+            small = b'{"name": "%s"}' % (b"z" * 2000)
+            chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in small)
+            head = chunked.partition(b"\r\n\r\n")[0]
+            assert b"zzz" in await raw(door, head + b"\r\n\r\n" + chunks + b"0\r\n\r\n")
             assert (await door.request("DELETE", "/things/1", b'{"a":1}')).error["code"] == "invalid_body"
 
     trio.run(main)
