@@ -39,8 +39,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker."""
+    """Declare the marker, check the settings."""
     config.addinivalue_line("markers", _MARKER)
+    requests = config.getini("kwire_requests")
+    if not requests.isdecimal():
+        raise pytest.UsageError(f"kwire_requests is a number of requests, 0 for none, not {requests!r}")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -52,7 +55,11 @@ def pytest_configure_node(node: Any) -> None:
     from pytest_kwire.sharing import SharedBroker, start_broker
 
     if _shared not in config.stash:
-        config.stash[_shared] = SharedBroker(lambda: start_broker(config))
+        try:
+            config.stash[_shared] = SharedBroker(lambda: start_broker(config))
+        except OSError:
+            # No sockets here: a run that needs no broker is not stopped by that, a worker that does starts its own.
+            return
     node.workerinput["kwire"] = config.stash[_shared].address
 
 

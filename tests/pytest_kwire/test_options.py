@@ -35,6 +35,12 @@ def test_a_setting_that_is_none(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*kwire_settings: 'num.partitions' must be KEY=VALUE*"])
 
 
+def test_a_number_of_requests_that_is_none(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nkwire_requests = few\n")
+    result = pytester.runpytest_inprocess(*QUIET)
+    result.stderr.fnmatch_lines(["*kwire_requests is a number of requests, 0 for none, not 'few'*"])
+
+
 def test_a_broker_that_cannot_start(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nkwire_settings = num.partitions=many\n")
     pytester.makepyfile(TEST)
