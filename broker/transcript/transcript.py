@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
@@ -14,7 +14,10 @@ from broker.transcript.filters import Filter
 
 if TYPE_CHECKING:
     from broker.cluster import Cluster
+    from broker.controller.image import ImageChange
     from broker.interception import Exchange
+
+_DELETED_TOPICS: Final = 1_000
 
 
 @frozen(eq=False)
@@ -53,6 +56,9 @@ class Transcript:
         self.dropped = 0
         self._open: dict[int, Entry] = {}
         self._followers: list[Follower] = []
+        # Requests name topics by their ids, and are looked at when the topic may be gone.
+        self._deleted_topics: dict[bytes, str] = {}
+        cluster.controller.on_change(self._image_changed)
         self.change(settings)
 
     def change(self, settings: TranscriptSettings) -> None:
@@ -69,13 +75,20 @@ class Transcript:
         """Another Cluster stands in the place of the one so far (a restore)."""
         self._cluster = cluster
         self._open.clear()
+        cluster.controller.on_change(self._image_changed)
         if self.settings.enabled:
             cluster.interception.observe(self)
 
     def topic_name(self, topic_id: bytes) -> str | None:
-        """Of a topic that is there."""
+        """Of a topic that is there, or was."""
         topic = self._cluster.controller.image.topic_by_id(topic_id)
-        return None if topic is None else topic.name
+        return self._deleted_topics.get(topic_id) if topic is None else topic.name
+
+    def _image_changed(self, change: ImageChange) -> None:
+        for topic in change.deleted_topics:
+            self._deleted_topics[topic.topic_id] = topic.name
+        while len(self._deleted_topics) > _DELETED_TOPICS:
+            del self._deleted_topics[next(iter(self._deleted_topics))]
 
     @property
     def first_sequence(self) -> int:

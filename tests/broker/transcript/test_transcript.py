@@ -8,6 +8,7 @@ from typing import Any
 
 import trio
 
+from kwire import uuids
 from kwire.messages.fetch import FetchRequest
 from kwire.messages.find_coordinator import FindCoordinatorRequest
 from kwire.messages.metadata import MetadataRequest, MetadataRequestTopic
@@ -275,5 +276,22 @@ def test_requests_without_an_answer(tmp_path: Path) -> None:
             (entry,) = await _found(plane, path, "faults=true")
             assert entry["errors"] == {"NOT_LEADER_OR_FOLLOWER": 1}
             assert "NOT_LEADER_OR_FOLLOWER" in entry["notes"][0]
+
+    trio.run(main)
+
+
+def test_topics_that_are_gone_keep_their_names(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_plane(tmp_path) as plane:
+            path, client = await _cluster(plane)
+            topics = f"{path.removesuffix('/transcript')}/topics"
+            topic_id = uuids.from_string((await plane.get(f"{topics}/t"))["topic_id"])
+            data = PartitionProduceData(index=0, records=batch(b"1"))
+            await client.send(
+                ProduceRequest(topic_data=[TopicProduceData(topic_id=topic_id, partition_data=[data])]), 13
+            )
+            await plane.request("DELETE", f"{topics}/t")
+            (entry,) = await _found(plane, path, "topic=t")
+            assert (entry["api"], entry["version"]) == ("Produce", 13)
 
     trio.run(main)
