@@ -84,9 +84,9 @@ class Kafka:
         quiet = given.pop("debug", None) is None
         logger = logging.getLogger("kafka")
         logger.propagate = not quiet
-        if quiet:
-            logger.handlers[:] = [logging.NullHandler()]
-        else:
+        if quiet and not logger.handlers:
+            logger.addHandler(logging.NullHandler())
+        elif not quiet:
             logging.basicConfig(level=logging.DEBUG)
         try:
             found = client_settings(given, known, elsewhere, strict=self.strict)

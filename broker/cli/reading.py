@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -14,6 +15,8 @@ from broker.cli.record_format import Consumed
 from broker.cli.when import now_ms
 
 Place = tuple[str, int]
+
+_METADATA_TRIES: Final = 250
 
 
 @frozen
@@ -113,6 +116,12 @@ def read_group(
 
     most: never fetch more than so many in all, so that what is committed is what was given.
     """
+    # Known before the group is joined: kafka-python may else assign nothing and not notice.
+    for topic in topics:
+        for _ in range(_METADATA_TRIES):
+            if consumer.partitions_for_topic(topic):
+                break
+            threading.Event().wait(0.02)
     consumer.subscribe(list(topics))
     given = 0
     ends: dict[Any, int] | None = None
