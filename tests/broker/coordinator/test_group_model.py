@@ -6,6 +6,8 @@ Left alone, whoever is alive ends in one stable generation with the assignment t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -15,12 +17,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from broker.coordinator.shard import ShardStatus
 from broker.deferred import Deferred
+from broker.group import force
 from broker.group.classic_group import ClassicGroup
 from broker.group.config import GroupConfig
+from broker.group.decision import Decision, Waiter
 from broker.group.durable import DurableState
 from broker.group.records import GroupRecord
 from broker.group.states import COMPLETING_REBALANCE, EMPTY, PREPARING_REBALANCE, STABLE
 from kwire.error_codes import ErrorCode
+from kwire.errors import ApiError
 from tests.broker.coordinator.group_world import World, subscription
 
 GROUP = "g"
@@ -228,6 +233,48 @@ class GroupLife(RuleBasedStateMachine):
     @rule()
     def commits_without_a_member(self) -> None:
         self.world.commit_later({("u", 0): 1}, group=GROUP)
+
+    # Somebody at the controls
+
+    @rule()
+    def a_rebalance_is_forced(self) -> None:
+        group = self.group
+        stood = group is not None and group.state in (STABLE, COMPLETING_REBALANCE)
+        begun = self.force(force.rebalance)
+        if isinstance(begun, ErrorCode):
+            assert begun in (ErrorCode.GROUP_ID_NOT_FOUND, ErrorCode.INVALID_REQUEST)
+            assert group is None or not group.members
+        else:
+            assert begun == stood
+
+    @rule(data=st.data())
+    def a_member_is_put_out(self, data: st.DataObject) -> None:
+        group = self.group
+        known = [] if group is None else [*group.members, *group.pending_join, *group.static_members]
+        member = data.draw(st.sampled_from(["nobody", *sorted(known)]))
+        member_id = self.force(partial(force.evict, member=member))
+        if isinstance(member_id, ErrorCode):
+            assert member_id in (ErrorCode.GROUP_ID_NOT_FOUND, ErrorCode.UNKNOWN_MEMBER_ID)
+            assert member not in known
+        else:
+            assert group is not None
+            assert member_id not in group.members
+            assert member_id not in group.pending_join
+
+    def force(self, decide: Callable[..., Any]) -> Any:
+        """What it decides, or the code it refuses with; the answer may wait for a commit."""
+        shard = self.world.shard_of(GROUP)
+        answers: list[Any] = []
+
+        def operate(waiter: Waiter, decision: Decision) -> None:
+            answers.append(decide(shard.state, GROUP, decision=decision))
+            decision.answer(waiter, answers[-1])
+
+        try:
+            shard.submit(operate)
+        except ApiError as error:
+            return error.code
+        return answers[0]
 
     # The world
 
