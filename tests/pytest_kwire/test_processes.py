@@ -85,17 +85,20 @@ def test_it(noted, n):
     if n == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 
-def test_brokers(kafka_broker):
-    pass
+def test_what_is_loaded(noted):
+    noted.produce("orders", "a")
+    assert noted.consume_until("orders", 1)
+    servers = {"broker", "log", "trio", "asyncio", "msgspec", "h11", "kafka", "click"}
+    assert not servers & {name.partition(".")[0] for name in sys.modules}
 """
     process = start_pytest(pytester, source, "-n", "2")
     output, _ = process.communicate(timeout=LIMIT_S)
     assert "1 failed, 6 passed" in output, output
     lines = [line.split() for line in notes.read_text().splitlines()]
-    assert len(lines) == 6
+    assert len(lines) == 7
     assert len({url for url, *_ in lines}) == 1
     assert len({worker for _, worker, *_ in lines}) >= 2
-    assert all(name.startswith(f"{worker}-test_it-") for _, worker, _, name in lines)
+    assert all(name.startswith(f"{worker}-test_") for _, worker, _, name in lines)
     assert list(scratch.glob("kwire-*")) == []
 
 
