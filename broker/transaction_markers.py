@@ -50,8 +50,8 @@ class TransactionMarkers:
     ) -> Deferred[dict[PartitionKey, ErrorCode]]:
         """Append the marker to each partition; finished when all of them are committed or refused.
 
-        UNKNOWN_TOPIC_OR_PARTITION: not here (or its log cannot be read: to be tried again); NOT_LEADER_OR_FOLLOWER: its
-        groups are being loaded; INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED: a later one has been here;
+        UNKNOWN_TOPIC_OR_PARTITION: not here (or its log cannot be read: to be tried again); NOT_LEADER_OR_FOLLOWER: a
+        replica that follows, or its groups are being loaded; INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED: a later one has been here;
         KAFKA_STORAGE_ERROR.
         """
         done: Deferred[dict[PartitionKey, ErrorCode]] = Deferred()
@@ -74,7 +74,7 @@ class TransactionMarkers:
             found = self._find(topic, index)
             if found is None:
                 written: Deferred[None] = Deferred()
-                written.fail(ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION))
+                written.fail(ApiError(self._why_not(topic, index)))
             elif topic == OFFSETS_TOPIC:
                 written = self._groups.complete_transaction(
                     index, producer_id, producer_epoch, coordinator_epoch, committed, transaction_version
@@ -90,6 +90,12 @@ class TransactionMarkers:
                 written = _append(found, marker, transaction_version)
             written.add_callback(partial(told, key))
         return done
+
+    def _why_not(self, topic: str, index: int) -> ErrorCode:
+        followers = self._partitions.followers
+        if followers is not None and followers.get(topic, b"", index) is not None:
+            return ErrorCode.NOT_LEADER_OR_FOLLOWER
+        return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
     def has(self, key: PartitionKey) -> bool:
         """Whether a marker could be written there."""

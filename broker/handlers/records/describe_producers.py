@@ -59,7 +59,13 @@ def _refusal(partitions: Partitions, topic: str) -> ApiError | None:
 
 
 def _active(partitions: Partitions, topic: str, index: int) -> list[ProducerState]:
-    partition = partitions.get(topic, index)
+    try:
+        partition = partitions.get(topic, index)
+    except ApiError:
+        # A replica that follows answers too.
+        partition = None if partitions.followers is None else partitions.followers.get(topic, b"", index)
+        if partition is None:
+            raise
     if partition is None:
         raise ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     return [

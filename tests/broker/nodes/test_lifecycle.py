@@ -13,11 +13,13 @@ from kwire.error_codes import ErrorCode
 from kwire.messages.describe_cluster import DescribeClusterRequest
 from kwire.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
 from kwire.messages.describe_log_dirs import DescribeLogDirsRequest
+from kwire.messages.describe_producers import DescribeProducersRequest, TopicRequest
 from kwire.messages.describe_quorum import DescribeQuorumRequest, RequestPartitionData, RequestTopicData
 from kwire.messages.fetch import FetchRequest
 from kwire.messages.find_coordinator import FindCoordinatorRequest
 from kwire.messages.list_offsets import ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic
 from kwire.messages.metadata import MetadataRequest, MetadataRequestTopic
+from kwire.messages.write_txn_markers import WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequest
 from tests.broker.nodes.node_world import in_trio, nodes, told
 
 
@@ -176,6 +178,21 @@ async def test_each_node_answers_for_itself(tmp_path: Path) -> None:
             listed = ListOffsetsTopic(name="t", partitions=[ListOffsetsPartition(partition_index=0, timestamp=-1)])
             found = (await client.send(ListOffsetsRequest(replica_id=-1, topics=[listed]), 7)).topics[0].partitions[0]
             assert found.error_code == (0 if node_id == 1 else ErrorCode.NOT_LEADER_OR_FOLLOWER)
+            producers = DescribeProducersRequest(topics=[TopicRequest(name="t", partition_indexes=[0])])
+            described = (await client.send(producers, 0)).topics[0].partitions[0]
+            assert described.error_code == (ErrorCode.NOT_LEADER_OR_FOLLOWER if node_id == 3 else 0)
+            marker = WritableTxnMarker(
+                producer_id=9_000, topics=[WritableTxnMarkerTopic(name="t", partition_indexes=[0])]
+            )
+            written = (await client.send(WriteTxnMarkersRequest(markers=[marker]), 1)).markers[0]
+            assert (
+                written.topics[0].partitions[0].error_code
+                == {
+                    1: ErrorCode.NONE,
+                    2: ErrorCode.NOT_LEADER_OR_FOLLOWER,
+                    3: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+                }[node_id]
+            )
 
 
 @in_trio
