@@ -287,9 +287,8 @@ def test_topics_that_are_gone_keep_their_names(tmp_path: Path) -> None:
             topics = f"{path.removesuffix('/transcript')}/topics"
             topic_id = uuids.from_string((await plane.get(f"{topics}/t"))["topic_id"])
             data = PartitionProduceData(index=0, records=batch(b"1"))
-            await client.send(
-                ProduceRequest(topic_data=[TopicProduceData(topic_id=topic_id, partition_data=[data])]), 13
-            )
+            topic = TopicProduceData(topic_id=topic_id, partition_data=[data])
+            await client.send(ProduceRequest(acks=-1, topic_data=[topic]), 13)
             await plane.request("DELETE", f"{topics}/t")
             (entry,) = await _found(plane, path, "topic=t")
             assert (entry["api"], entry["version"]) == ("Produce", 13)
