@@ -122,8 +122,6 @@ def _places(admin: Any, wanted: Mapping[str, set[int]]) -> list[tuple[str, int, 
         missing = only - {each["partition_index"] for each in topic["partitions"]}
         if missing:
             last = len(topic["partitions"]) - 1
-            raise CommandError(
-                f"{topic['name']} has partitions 0 to {last}, not {plain_text(sorted(missing))}"
-            )
+            raise CommandError(f"{topic['name']} has partitions 0 to {last}, not {plain_text(sorted(missing))}")
         places += partitions_of([topic], only)
     return places

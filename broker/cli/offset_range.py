@@ -77,7 +77,9 @@ def _range(text: str) -> tuple[Position | None, Position | None]:
 
 
 def _times(text: str) -> tuple[str, str | None]:
-    """Two times with a colon between; a date may hold colons too, so each is tried."""
+    """Two times with a colon between; a date may hold colons too, so the whole and then each colon is tried."""
+    if _is_time(text):
+        return text, None
     for match in re.finditer(":", text):
         low, high = text[: match.start()], text[match.end() :]
         if _is_time(low) and (high == "end" or _is_time(high)):
