@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from broker.dispatch import Refusal
 from broker.handlers.records.produce_append import refused
 from broker.personality.later import then
-from broker.personality.up_conversion import converted, magic_of
+from broker.personality.up_conversion import converted, is_whole, magic_of
 from kwire.errors import ApiError
 from kwire.messages.produce import (
     PartitionProduceData,
@@ -79,13 +79,18 @@ def _convert(
     topic: TopicProduceData, data: PartitionProduceData, partitions: Partitions
 ) -> PartitionProduceResponse | None:
     records = cast("memoryview | None", data.records)  # as decoded
-    if records is None or magic_of(records) not in _OLD_MAGICS:
+    if records is None:
         return None
     try:
         partition = partitions.get(topic.name, data.index)
         if partition is None:
             return None  # refused for that
-        batch = converted(records, partition.log.config.max_message_bytes)
+        if magic_of(records) in _OLD_MAGICS:
+            batch = converted(records, partition.log.config.max_message_bytes)
+        elif is_whole(records):
+            return None  # today's
+        else:
+            batch = None
     except ApiError as error:
         return refused(data.index, None, error)
     if batch is None:

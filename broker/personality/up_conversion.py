@@ -66,6 +66,11 @@ def converted(records: memoryview, max_message_bytes: int) -> bytearray | None:
     return builder.build()
 
 
+def is_whole(records: memoryview) -> bool:
+    """Whether at least one message or batch is. RecordsRejectedError: CORRUPT_MESSAGE as `converted`."""
+    return _whole(records) > 0
+
+
 def _checked(records: memoryview, max_message_bytes: int) -> list[Message]:
     """The messages and wrappers. What is cut short at the end is left out."""
     end = _whole(records)
@@ -91,17 +96,19 @@ def _whole(records: memoryview) -> int:
     position = 0
     size = len(records)
     first_magic = records[_MAGIC] if size > _MAGIC else 0
-    while size - position > LOG_OVERHEAD:
+    while size - position >= LOG_OVERHEAD:
         length = int.from_bytes(records[position + _OFFSET_BYTES : position + LOG_OVERHEAD], "big", signed=True)
         if length < _LEAST_LENGTH:
             raise RecordsRejectedError(
                 ErrorCode.CORRUPT_MESSAGE, f"Record size {length} is less than the minimum record overhead (14)"
             )
-        if position + LOG_OVERHEAD + length > size:
+        if position + _MAGIC >= size:
             break
         magic = records[position + _MAGIC]
         if magic > _MOST_MAGIC:
             raise RecordsRejectedError(ErrorCode.CORRUPT_MESSAGE, f"Invalid magic found in record: {magic}")
+        if position + LOG_OVERHEAD + length > size:
+            break
         if magic != first_magic:
             raise RecordsRejectedError(
                 ErrorCode.INVALID_RECORD,
@@ -144,6 +151,7 @@ def _inner(wrapper: Message, codec: Codec) -> Iterator[Message]:
         unpacked = decompress(codec, wrapper.value, limit=WALKED_WHOLE, magic=wrapper.magic)
     except CorruptRecordsError as error:
         raise RecordsRejectedError(ErrorCode.UNKNOWN_SERVER_ERROR, str(error)) from None
+    last_offset = 0
     try:
         for message in iter_messages(unpacked, partial_tail=True):
             if message.attributes & CODEC_MASK:
@@ -155,6 +163,14 @@ def _inner(wrapper: Message, codec: Codec) -> Iterator[Message]:
                 raise RecordsRejectedError(
                     ErrorCode.INVALID_RECORD, f"a message's magic does not match outer magic {wrapper.magic}"
                 )
+            last_offset = message.offset
             yield message
     except CorruptRecordsError as error:
         raise _refusal(error) from None
+    # 0 is what some old librdkafka wrote.
+    if wrapper.magic == 1 and 0 != wrapper.offset < last_offset:
+        raise RecordsRejectedError(
+            ErrorCode.INVALID_RECORD,
+            f"Found invalid wrapper offset in compressed v1 message set, wrapper offset '{wrapper.offset}' is less "
+            f"than the last inner message offset '{last_offset}' and it is not zero.",
+        )

@@ -123,6 +123,13 @@ INNER = message_set(b"a", b"b", magic=1)
 REFUSED = {
     "a checksum that differs": (message(b"v", magic=0, crc=0), 0, 2),
     "a size that cannot be": (GOOD[:11] + b"\x0d" + GOOD[12:], 0, 2),
+    "an unknown magic of a message cut short": (GOOD + GOOD[:16] + b"\x03" + GOOD[17:-1], 0, 2),
+    "a size that cannot be, and nothing behind it": (GOOD + GOOD[:11] + b"\x0d", 0, 2),
+    "a wrapper whose offset is too small": (
+        wrapper(message_set(b"a", b"b", b"c", magic=1), Codec.GZIP, magic=1, offset=1),
+        2,
+        87,
+    ),
     "an unknown magic": (GOOD[:16] + b"\x03" + GOOD[17:], 0, 2),
     "both old magics": (message(b"v", magic=0) + message(b"v", magic=1), 2, 87),
     "an old magic, then today's": (message(b"v", magic=1) + batch(), 2, 87),
@@ -156,14 +163,16 @@ def test_taken(past: Wire, topic: str) -> None:
     assert produce(past, topic, b"", 0) == (0, -1)
     assert produce(past, topic, b"abc", 0) == (0, -1)
     assert produce(past, topic, GOOD[:-3], 0) == (0, -1)
+    assert produce(past, topic, batch()[:-1], 2) == (0, -1)
     assert produce(past, topic, GOOD + GOOD[:-3], 0) == (0, 0)
     assert produce(past, topic, wrapper(INNER[:-2], Codec.GZIP, magic=1), 2) == (0, 1)
     assert produce(past, topic, message(b"x", magic=1, attributes=8), 2) == (0, 2)
     assert produce(past, topic, message(b"x", magic=0, offset=77) + message(b"y", magic=0, offset=3), 0) == (0, 3)
     assert produce(past, topic, message(b"x", magic=0, tail=b"behind the value"), 2) == (0, 5)
     assert produce(past, topic, message(b"x", magic=1, timestamp=2**62), 2) == (0, 6)
-    assert produce(past, topic, batch(), 2) == (0, 7)
-    assert past.start_and_end(topic) == (0, 8)
+    assert produce(past, topic, batch() + batch()[:-1], 2) == (0, 7)
+    assert produce(past, topic, wrapper(message_set(b"a", b"b", magic=1), Codec.GZIP, magic=1, offset=0), 2) == (0, 8)
+    assert past.start_and_end(topic) == (0, 10)
 
 
 def test_where_records_may_not_go(past: Wire, topic: str) -> None:
