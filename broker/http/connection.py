@@ -221,7 +221,8 @@ class HttpConnection:
                 await self._stream.send_all(view[begin : begin + _WRITE_BYTES])
 
     async def _stream_events(self, stream: EventStream) -> None:
-        """Send events until the stream ends, the client goes or the broker stops."""
+        """Send events until the stream ends, the client goes or the broker stops. Raises what `_write` raises."""
+        broken: Exception | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._end_when_stopping, stream)
             nursery.start_soon(self._end_when_gone, stream)
@@ -240,8 +241,12 @@ class HttpConnection:
                         await self._write(self._h11.send(h11.Data(data=_event_bytes(event))))
                     if not events:
                         break
+            except (*_GONE, _TooSlowError) as error:
+                broken = error  # raised in here it would come out in a group
             finally:
                 nursery.cancel_scope.cancel()
+        if broken is not None:
+            raise broken
 
     async def _end_when_stopping(self, stream: EventStream) -> None:
         await self._application.stopping.wait()

@@ -174,3 +174,28 @@ def test_a_client_that_goes_is_not_waited_for() -> None:
                 assert b"{}" in await stream.receive_some(1000)
 
     trio.run(main)
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_stream_to_who_does_not_read(leaves: bool, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        source = Source()
+        async with served(source.endpoints, settings(), clock) as door:
+            stream = await trio.open_tcp_stream("127.0.0.1", door.door.port)
+            async with stream:
+                await stream.send_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                await stream.receive_some(1000)
+                assert source.stream is not None
+                for _ in range(5):
+                    source.stream.send(Event("x" * 4_000_000))
+                await trio.testing.wait_all_tasks_blocked(0.02)
+                if leaves:
+                    await trio.aclose_forcefully(stream)
+                else:
+                    clock.advance(door.door.settings.limits.send_ms)
+                await until(lambda: not door.door._connections)
+            assert source.closed == 1
+
+    trio.run(main)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
