@@ -141,6 +141,11 @@ class Exchange:
         self._encoded = None
         self._response = response
 
+    @property
+    def encoded(self) -> bytes | None:
+        """The answer's body where the handler gave it encoded; `response` decodes it."""
+        return self._encoded
+
     # What an interceptor may do in `before`
 
     def answer(self, response: Any) -> None:

@@ -107,7 +107,7 @@ class Entry:
             return
         record_bytes = 0
         # An answer that is encoded stays so until somebody looks at it.
-        response = exchange._encoded
+        response: Any = exchange.encoded
         if response is None:
             response, record_bytes = without_records(exchange.response, samples)
         answered = self.response_bytes - record_bytes
