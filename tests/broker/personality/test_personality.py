@@ -24,6 +24,7 @@ from kwire.messages.api_versions import ApiVersionsRequest
 from kwire.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from kwire.messages.metadata import MetadataRequest, MetadataRequestTopic
 from tests.broker.cluster_helpers import running_server
+from tools.releases.__main__ import release_of
 
 OLDER = [release for release in RELEASES if release != CURRENT]
 
@@ -275,3 +276,15 @@ def test_an_unknown_topic_setting_is_still_refused() -> None:
     rules.validate(topic, {"message.downconversion.enable": "false"}, {})
     with pytest.raises(ApiError, match="Unknown topic config name: nonsense"):
         rules.validate(topic, {"nonsense": "1"}, {})
+
+
+def test_the_tables_are_of_all_releases() -> None:
+    data = Path(__file__).parents[3] / "broker/personality/data"
+    assert (data / "api_versions.csv").read_text().splitlines()[0].split(",") == ["key", "api", *RELEASES]
+    with_features = (data / "features.csv").read_text().splitlines()[0].split(",")[1:]
+    assert with_features == [release for release in OLDER if release not in RELEASES[: RELEASES.index("3.3")]]
+
+
+def test_a_jar_tells_its_release() -> None:
+    assert release_of(Path("kafka-clients-0.11.0.3.jar")) == (0, 11)
+    assert release_of(Path("kafka-clients-2.8.2.jar")) == (2, 8)
