@@ -102,9 +102,12 @@ class Cluster:
         return produce(self.http, self.path, topic, messages, create=create)
 
     def records(
-        self, topic: str, *, partition: int | None = None, isolation: Isolation = "read_uncommitted"
+        self, topic: str, *, partition: int | None = None, isolation: Isolation = "read_committed"
     ) -> list[Record]:
-        """All records of a topic that are there now; in order within each partition. Raises ControlRequestError."""
+        """All records of a topic that are there now; in order within each partition. Raises ControlRequestError.
+
+        isolation: as a consumer's `isolation.level`; "read_uncommitted" has those of open and aborted transactions too.
+        """
         return self._reader(topic, partition, isolation, "earliest").all()
 
     def consume_until(

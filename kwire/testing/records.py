@@ -46,6 +46,8 @@ class Reader:
     ) -> None:
         self._http = http
         self._topic = topic
+        # Offsets that a reader of committed records does not get to: transactions are open there.
+        self._undecided = 0
         self._path = f"{path}/topics/{segment(topic)}/records"
         self._query: dict[str, Any] = {
             "partition": partition,
@@ -61,6 +63,10 @@ class Reader:
         query = {**self._query, "at_least": min(at_least, _LIMIT), "timeout_ms": round(wait_s * 1000)}
         answer = self._http.request("GET", self._path, query=query)
         self._query["from"] = answer["next"]
+        self._undecided = sum(
+            max(0, each["high_watermark"] - max(each["last_stable_offset"], each["next_offset"]))
+            for each in answer["partitions"]
+        )
         return [record_of(self._topic, view) for view in answer["records"]]
 
     def all(self) -> list[Record]:
@@ -79,7 +85,8 @@ class Reader:
             left_s = max(0.0, deadline - time.monotonic())
             wanted = until - len(found) if isinstance(until, int) else 1
             try:
-                portion = self.more(at_least=max(wanted, 1), wait_s=min(left_s, _LONGEST_WAIT_S))
+                wait_s = min(left_s, _LONGEST_WAIT_S) if wanted > 0 else 0.0
+                portion = self.more(at_least=max(wanted, 1), wait_s=wait_s)
                 reason = ""
             except ControlRequestError as error:
                 # The program under test may still create the topic; a leader may be on its way back.
@@ -104,8 +111,11 @@ class Reader:
             what = f"{len(found)} of {until} records"
         else:
             what = f"{len(found)} records, none of which is what was waited for,"
+        held = ""
+        if self._undecided and self._query["isolation"] == "read_committed":
+            held = f"; {self._undecided} more offsets wait for the end of open transactions"
         last = "".join(f"\n  {_shown(record)}" for record in found[-_SHOWN_RECORDS:])
-        return f"{what} in topic {self._topic!r} after {timeout_s:g} s{'; the last ones:' if last else ''}{last}"
+        return f"{what} in topic {self._topic!r} after {timeout_s:g} s{held}{'; the last ones:' if last else ''}{last}"
 
 
 def _shown(record: Record) -> str:

@@ -113,3 +113,31 @@ def test_a_cluster_that_is_deleted_ends_waiting(broker: Broker) -> None:
     cluster.delete(missing_ok=True)
     with pytest.raises(ControlRequestError, match="unknown_cluster"):
         cluster.delete()
+
+
+def test_no_records_are_there_at_once(cluster: Cluster) -> None:
+    cluster.create_topic("orders")
+    assert cluster.consume_until("orders", 0, timeout_s=3600) == []
+
+
+def test_records_of_open_and_aborted_transactions(cluster: Cluster) -> None:
+    Producer = pytest.importorskip("confluent_kafka").Producer  # noqa: N806
+    cluster.create_topic("orders", 1)
+    producer = Producer({"bootstrap.servers": cluster.bootstrap_servers, "transactional.id": "t", "linger.ms": 0})
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    producer.produce("orders", "first")
+    producer.flush(20)
+    with pytest.raises(
+        WaitTimeoutError, match=r"0 of 1 records in .*; 1 more offsets wait for the end of open transact"
+    ):
+        cluster.consume_until("orders", 1, timeout_s=0)
+    assert cluster.records("orders") == []
+    (record,) = cluster.consume_until("orders", 1, isolation="read_uncommitted")
+    assert record.text == "first"
+    producer.abort_transaction(20)
+    producer.begin_transaction()
+    producer.produce("orders", "second")
+    producer.commit_transaction(20)
+    assert [each.text for each in cluster.consume_until("orders", 1)] == ["second"]
+    assert [each.text for each in cluster.records("orders", isolation="read_uncommitted")] == ["first", "second"]
