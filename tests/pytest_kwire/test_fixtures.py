@@ -167,6 +167,7 @@ def test_in_asyncio_and_in_trio(run: Run) -> None:
 
 
 def test_with_a_plugin_for_asynchronous_tests(run: Run) -> None:
+    pytest.importorskip("anyio")
     result = run(
         """
         import pytest
