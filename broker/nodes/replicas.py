@@ -109,12 +109,13 @@ class Replicas:
             self._check_lag_later()
 
     def fetches_again(self, node: Node) -> None:
-        """It runs and is not frozen: where somebody else leads it catches up, and is in sync again."""
+        """It is no longer frozen, or away. If neither, it catches up where somebody leads, and is in sync again."""
         node_id = node.node_id
-        self._frozen_since_ms.pop(node_id, None)
-        timer = self._timers.pop(f"lag {node_id}", None)
-        if timer is not None:
-            timer.cancel()
+        if not node.frozen:
+            self._frozen_since_ms.pop(node_id, None)
+            timer = self._timers.pop(f"lag {node_id}", None)
+            if timer is not None:
+                timer.cancel()
         if not self.is_fetching(node_id):
             return
         touched = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -203,3 +204,46 @@ async def test_a_cluster_of_several_nodes_is_opened_again(tmp_path: Path) -> Non
     async with nodes(tmp_path) as world:
         assert sorted(world.partition("t").isr) == [1, 2, 3]
         assert await world.values("t") == [b"a"]
+
+
+@pytest.mark.parametrize("kill", [False, True])
+@in_trio
+async def test_the_only_node_stops_and_comes_back(tmp_path: Path, kill: bool) -> None:
+    async with nodes(tmp_path, 1) as world:
+        await world.create("t", [[1]])
+        await world.produce(1, "t", b"a")
+        world.stop(1, kill=kill)
+        assert world.partition("t").leader == -1
+        world.start(1)
+        assert world.partition("t").leader == 1
+        assert told(await world.produce(1, "t", b"b")).error_code == 0
+        assert await world.values("t") == [b"a", b"b"]
+        world.isolate(1)
+        assert told(await world.produce(1, "t", b"c")).error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+        world.heal(1)
+        assert await world.values("t") == [b"a", b"b"]
+
+
+@in_trio
+async def test_all_nodes_stop_and_come_back(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as world:
+        await world.create("t", [[1, 2, 3]])
+        await world.produce(1, "t", b"a")
+        for node_id in (1, 2, 3):
+            world.stop(node_id, kill=True)
+        for node_id in (1, 2, 3):
+            world.start(node_id)
+        assert world.partition("t").leader == 3  # the last one that was in sync
+        assert sorted(world.partition("t").isr) == [1, 2, 3]
+        assert await world.values("t") == [b"a"]
+
+
+@in_trio
+async def test_a_port_is_kept_while_its_node_is_stopped(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as world:
+        host, port = world.node(2).addresses[0].bound_host, world.node(2).addresses[0].bound_port
+        world.stop(2)
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind((host, port))
+        world.start(2)
+        await (await world.at(2)).send(MetadataRequest(), 12)
