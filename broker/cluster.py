@@ -64,6 +64,7 @@ from broker.settings import (
 )
 from broker.snapshot_generator import SnapshotGenerator
 from broker.start_error import StartError
+from broker.thread_work import ThreadWork
 from broker.versions import SUPPORTED_FEATURES
 from kwire import uuids
 from kwire.errors import ApiError, KwireError
@@ -110,7 +111,8 @@ class Cluster:
         self.node_id = config.node_id
         self.addresses = AddressBook()
         self.random = random
-        self.run_in_thread = run_in_thread
+        self.threads = ThreadWork(run_in_thread)
+        self.run_in_thread: RunInThread = self.threads
         self._storage: Storage = storage if storage is not None else RealStorage()
         self._incarnation_id = self.new_uuid()
         self.member_ids = MemberIds(random.getrandbits(128))

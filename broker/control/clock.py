@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from broker.clock import real_now_ms
+from broker.clock import real_monotonic_ms, real_now_ms
 from broker.control.plane import cluster_of
 from broker.deferred import Deferred
 from broker.driven_clock import LEAST_RATE, MOST_ADVANCE_MS, MOST_RATE, ClockError, DrivenClock
 from broker.http.endpoint import Call, ControlError, Endpoint
+
+if TYPE_CHECKING:
+    from broker.cluster import Cluster
 
 
 class ClockView(msgspec.Struct):
@@ -106,6 +109,8 @@ async def advance(call: Call, body: Advance) -> ClockView:
     clock = clock_of(call)
     if (body.ms is None) == (body.to_ms is None):
         raise ControlError(400, "invalid_body", "give either ms (by how much) or to_ms (to what time)", allowed=_ONE_OF)
+    cluster = cluster_of(call).cluster
+    await _settled(call, cluster)
     # Whether it is a way forward is known when whoever is before us has arrived.
     await call.wait(clock.idle())
     try:
@@ -120,7 +125,22 @@ async def advance(call: Call, body: Advance) -> ClockView:
         # The client has gone: it arrives all the same, a clock is not left on its way.
         for _ in way:
             pass
-    return view(clock)
+    arrived = view(clock)
+    await _settled(call, cluster)
+    return arrived
+
+
+async def _settled(call: Call, cluster: Cluster) -> None:
+    """What threads have in hand is done, and what follows from it: no fsync is overtaken by a week, and what an advance
+    sets in motion (files that go, a cleaning) is there when it is answered. Not for ever: there may be no end to it.
+    """
+    until_ms = real_monotonic_ms() + _SETTLES_FOR_MS
+    quiet = 0
+    while quiet < _QUIET_TURNS:
+        quiet = 0 if cluster.threads.running else quiet + 1
+        if not await call.wait_at_most(cluster.threads.idle(), until_ms - real_monotonic_ms()):
+            return
+        await call.wait(_turn(call))
 
 
 def _turn(call: Call) -> Deferred[None]:
@@ -130,6 +150,9 @@ def _turn(call: Call) -> Deferred[None]:
     return turn
 
 
+_SETTLES_FOR_MS = 2_000.0
+# What a result sets in motion is begun in the turn after it, or in the one after that.
+_QUIET_TURNS = 3
 _ONE_OF = ['{"ms": 60000}', '{"to_ms": 1700000000000}']
 _PATH = "/v1/clusters/{cluster}/clock"
 _WHAT_OBEYS = (

@@ -101,6 +101,25 @@ def test_two_who_advance_at_once_both_arrive(tmp_path: Path) -> None:
     with_cluster(tmp_path, scene)
 
 
+def test_what_threads_have_in_hand_is_done_before_and_after(tmp_path: Path) -> None:
+    """Files that retention has set aside are gone when the advance is answered."""
+
+    async def scene(plane: Plane) -> None:
+        await plane.post(f"{PATH}/freeze")
+        cluster = plane.clusters.get("one").cluster
+        client = await plane.running.connect(cluster)
+        await client.create_topic("t", retention_ms="60000")
+        await client.produce("t", b"x", timestamp=NOW_MS)
+        directory = "/virtual/t-0"
+        assert "00000000000000000000.log" in cluster.storage.list_dir(directory)
+        await plane.post(f"{PATH}/advance", {"ms": 86_400_000})
+        names = cluster.storage.list_dir(directory)
+        assert [name for name in names if name.startswith("00000000000000000000")] == []
+        assert cluster.threads.running == 0
+
+    with_cluster(tmp_path, scene)
+
+
 def test_a_cluster_is_deleted_while_its_clock_is_on_its_way(tmp_path: Path) -> None:
     async def scene(plane: Plane) -> None:
         cluster = plane.clusters.get("one").cluster
