@@ -14,6 +14,7 @@ from broker.cluster import Cluster
 from broker.driven_clock import DrivenClock
 from kwire.messages.describe_groups import DescribeGroupsRequest
 from kwire.messages.fetch import FetchRequest
+from kwire.messages.join_group import JoinGroupRequest
 from kwire.messages.list_transactions import ListTransactionsRequest
 from kwire.messages.offset_fetch import OffsetFetchRequest
 from tests.broker.cluster_helpers import Client, fetch_request, running_server
@@ -39,7 +40,7 @@ def with_frozen_clock(
         if timers is not None:
             clock.timers = timers
         async with running_server(directory) as running:
-            cluster = running.add(clock=clock, group_initial_rebalance_delay_ms="0", **settings)
+            cluster = running.add(clock=clock, **{"group_initial_rebalance_delay_ms": "0", **settings})
             await scene(await running.connect(cluster), clock, cluster)
 
     trio.run(main)
@@ -84,6 +85,24 @@ def test_the_loop_learns_of_another_rate(tmp_path: Path) -> None:
         assert not (await client.receive(FetchRequest, 12)).responses[0].partitions[0].records
 
     with_frozen_clock(tmp_path, scene)
+
+
+def test_a_join_that_waits_for_more_members(tmp_path: Path) -> None:
+    async def scene(client: Client, clock: DrivenClock, _cluster: Cluster) -> None:
+        await client.create_topic("t")
+        member = Member(client, "g")
+        await member.find()
+        await member.get_id()
+        await client.send_only(member.join_request(), 7)
+        await trio.testing.wait_all_tasks_blocked()
+        clock.advance(2_999)
+        with trio.move_on_after(0):
+            await client.stream.receive_some(1)
+            raise AssertionError("the join was answered too early")
+        clock.advance(1)
+        member.joined(await client.receive(JoinGroupRequest, 7))
+
+    with_frozen_clock(tmp_path, scene, group_initial_rebalance_delay_ms="3000")
 
 
 def test_sessions_and_then_offsets_end(tmp_path: Path) -> None:
