@@ -60,6 +60,12 @@ def _seconds(form: str, tests: int, url: str) -> float:
     return float(said[1])
 
 
+def _start_s() -> float:
+    began = time.monotonic()
+    with Broker.start():
+        return time.monotonic() - began
+
+
 def main() -> int:
     """Print the figures; 1 when a threshold was missed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -67,9 +73,8 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3, help="the best of so many counts")
     arguments = parser.parse_args()
     outcome = common.Outcome()
-    began = time.monotonic()
+    outcome.figures["session_start_s"] = round(min(_start_s() for _ in range(arguments.runs)), 3)
     with Broker.start() as broker:
-        outcome.figures["session_start_s"] = round(time.monotonic() - began, 3)
         best = {form: min(_seconds(form, arguments.tests, broker.url) for _ in range(arguments.runs)) for form in _FORM}
         outcome.figures["pytest_alone_s"] = best["without"]
         for form in list(_FORM)[1:]:
