@@ -193,6 +193,8 @@ async def read_topic(call: Call) -> RecordsAnswer:
                 partition.unwatch(watch)
         if timed_out:
             left_ms -= wait_ms
+        # The cluster may be gone by now, put back to a snapshot, or led by other nodes.
+        cluster = cluster_of(call).cluster
         topic = topic_named(cluster, topic.name)
     return RecordsAnswer(
         records=[_view(index, record, query) for index, record in found],

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
@@ -163,6 +164,41 @@ def test_reading_waits(tmp_path: Path) -> None:
             assert not plane.default.partitions.get("t", 1)._watchers  # type: ignore[union-attr]
             await wait("from=latest&timeout_ms=30")
             assert answers[1]["records"] == []
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("what", ["cluster", "topic", "restore"])
+def test_what_is_read_goes_away(tmp_path: Path, what: str) -> None:
+    async def main() -> None:
+        async with running_plane(tmp_path) as plane:
+            await plane.post("/v1/clusters", {"name": "c", "topics": {"t": 1}})
+            records = "/v1/clusters/c/topics/t/records"
+            await plane.post("/v1/clusters/c/snapshots", {"name": "s"})
+            await plane.post(records, {"records": [{"value": 1}]})
+            answers: list[Any] = []
+
+            async def wait() -> None:
+                answers.append(await plane.door.request("GET", f"{records}?from=latest&timeout_ms=20000"))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(wait)
+                partition = plane.clusters.get("c").cluster.partitions.get("t", 0)
+                assert partition is not None
+                while not partition._watchers:
+                    await trio.lowlevel.checkpoint()
+                if what == "restore":
+                    await plane.post("/v1/clusters/c/restore", {"snapshot": "s"})
+                else:
+                    path = "/v1/clusters/c" if what == "cluster" else "/v1/clusters/c/topics/t"
+                    await plane.request("DELETE", path)
+            (answer,) = answers
+            expected = {
+                "cluster": (404, "unknown_cluster"),
+                "topic": (404, "unknown_topic"),
+                "restore": (400, "offset_out_of_range"),
+            }
+            assert (answer.status, answer.error["code"]) == expected[what]
 
     trio.run(main)
 
