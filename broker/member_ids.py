@@ -6,7 +6,7 @@ from random import Random
 from typing import Final
 
 # Of so many pairs of group and client it is remembered how many ids they got; then it is begun anew.
-_MOST_REMEMBERED: Final = 100_000
+MOST_REMEMBERED: Final = 100_000
 
 
 class MemberIds:
@@ -26,7 +26,7 @@ class MemberIds:
     def next(self, group_id: str, client: str) -> str:
         """A uuid's text. client: the client id, or the instance id of a static member."""
         given = self._given
-        if len(given) >= _MOST_REMEMBERED:
+        if len(given) >= MOST_REMEMBERED:
             given.clear()
         number = given[(group_id, client)] = given.get((group_id, client), 0) + 1
         drawn = bytearray(Random(f"{self._key}:{number}:{len(group_id)}:{group_id}:{client}").randbytes(16))
