@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from compat_tests.directory.node import Node
 from compat_tests.raw.wire import Wire
@@ -37,6 +38,7 @@ def cluster() -> Iterator[Cluster]:
             topics={
                 "orders": {"partitions": PARTITIONS, "replication_factor": 3, "configs": {"min.insync.replicas": 2}},
                 "compacted": {"partitions": 2, "replication_factor": 2, "configs": {"cleanup.policy": "compact"}},
+                "txn": {"partitions": 1, "replication_factor": 3},
                 "empty": {"partitions": 3, "replication_factor": 1},
             },
             groups={"billing": {"orders": {number: number for number in range(PARTITIONS)}}},
@@ -49,6 +51,7 @@ def test_kafka_opens_and_serves_a_virtual_cluster_of_three_nodes(cluster: Cluste
     for partition in range(PARTITIONS):
         cluster.produce("orders", *[f"{partition}:{number}" for number in range(50)], partition=partition)
     cluster.produce("compacted", "one", "two", key="k", partition=0)
+    _transactions(cluster)
     before = cluster.records("orders")
     node = Node(tmp_path)
     written = cluster.snapshots.export(tmp_path / "data0", format="kafka")
@@ -57,7 +60,7 @@ def test_kafka_opens_and_serves_a_virtual_cluster_of_three_nodes(cluster: Cluste
     wire = node.start("kafka")
     try:
         described = {topic.name: topic for topic in wire.ask("Metadata", 12, topics=None).topics}
-        assert {name for name in described if not name.startswith("__")} == {"orders", "compacted", "empty"}
+        assert {name for name in described if not name.startswith("__")} == {"orders", "compacted", "txn", "empty"}
         for topic in described.values():
             for each in topic.partitions:
                 assert (each.leader_id, each.replica_nodes, each.isr_nodes) == (1, [1], [1]), (topic.name, each)
@@ -67,6 +70,11 @@ def test_kafka_opens_and_serves_a_virtual_cluster_of_three_nodes(cluster: Cluste
             assert _values(wire, "orders", partition) == wanted
         assert _values(wire, "compacted", 0) == [b"one", b"two"]
         assert _committed(wire, "billing") == {partition: partition for partition in range(PARTITIONS)}
+        fetched = wire.fetch("txn", 0, isolation_level=1)
+        assert fetched.last_stable_offset == wire.start_and_end("txn")[1]
+        assert [each.first_offset for each in fetched.aborted_transactions] == [2]
+        state = wire.ask("DescribeTransactions", 0, transactional_ids=["t"]).transaction_states[0]
+        assert (state.error_code, state.transaction_state) == (0, "CompleteAbort")
         answer = wire.produce("orders", _batch(b"by kafka"), partition=2)
         assert (answer.error_code, answer.base_offset) == (0, 50)
         assert not node.complaints(), "\n".join(node.complaints())
@@ -74,6 +82,17 @@ def test_kafka_opens_and_serves_a_virtual_cluster_of_three_nodes(cluster: Cluste
         node.stop()
     finally:
         node.kill()
+
+
+def _transactions(cluster: Cluster) -> None:
+    """One that is committed (offsets 0 and its marker), then one that is aborted."""
+    producer = Producer({"bootstrap.servers": cluster.bootstrap_servers, "transactional.id": "t"})
+    producer.init_transactions(20)
+    for value, end in ((b"kept", producer.commit_transaction), (b"dropped", producer.abort_transaction)):
+        producer.begin_transaction()
+        producer.produce("txn", value)
+        producer.flush(20)
+        end(20)
 
 
 def _batch(value: bytes) -> bytes:
