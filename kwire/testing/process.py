@@ -85,10 +85,6 @@ class BrokerProcess:
         """The process's id."""
         return self._process.pid
 
-    def running(self) -> bool:
-        """Whether it runs still."""
-        return self._process.poll() is None
-
     def death(self) -> str | None:
         """Of one that ended by itself: exit code (below 0: the signal) and the end of its log. None: it did not."""
         code = self._process.poll()
