@@ -74,15 +74,24 @@ def _not_serving(call: Call, cluster: Cluster) -> Iterator[str]:
     ]
     if not serving:
         yield "no node runs with a listener that is open: start one (POST .../nodes/{node}/start)"
-    leaderless = [
-        f"{topic.name}-{index}"
-        for topic in cluster.controller.image.topics()
-        for index, partition in enumerate(topic.partitions)
-        if partition.leader < 0
-    ]
+    image = cluster.controller.image
+    leaderless: list[str] = []
+    too_few: list[str] = []
+    for topic in image.topics():
+        least = image.min_isr(topic.name, len(topic.partitions[0].replicas))
+        for index, partition in enumerate(topic.partitions):
+            if partition.leader < 0:
+                leaderless.append(f"{topic.name}-{index}")
+            elif len(partition.isr) < least:
+                too_few.append(f"{topic.name}-{index}")
     if leaderless:
-        shown = ", ".join(leaderless[:5]) + (f" and {len(leaderless) - 5} more" if len(leaderless) > 5 else "")
-        yield f"partitions without a leader: {shown}"
+        yield f"partitions without a leader: {_some(leaderless)}"
+    if too_few:
+        yield f"partitions with fewer replicas in sync than min.insync.replicas, where acks=all fails: {_some(too_few)}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _full(paths: list[str]) -> list[str]:
@@ -110,7 +119,7 @@ endpoints = [
         answer=Readiness,
         summary="Whether a produce would succeed now",
         description="200, or 503 with the reasons: the broker stops, no listener is open, the controller has failed,"
-        " partitions have no leader, no log directory is online or has room.",
+        " partitions have no leader or too few replicas in sync, no log directory is online or has room.",
         tag="about",
         open=True,
         also=[503],

@@ -159,17 +159,23 @@ def test_health_and_readiness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_cluster_whose_nodes_are_stopped_is_not_ready(tmp_path: Path) -> None:
     async def scene(plane: Plane) -> None:
-        cluster = plane.clusters.create(ClusterSpec(name="one")).cluster
-        await (await plane.running.connect(cluster)).create_topic("t")
-        assert (await plane.get("/readyz?cluster=one"))["ready"]
-        (node,) = cluster.nodes.values()
-        answer = await plane.request("POST", f"/v1/clusters/one/nodes/{node.node_id}/stop", {})
-        if answer.status == 404:
-            pytest.skip("nodes cannot be stopped over HTTP yet")
-        answer = await plane.request("GET", "/readyz?cluster=one")
+        spec = ClusterSpec(name="two", nodes=2, configs={"min.insync.replicas": "2", "default.replication.factor": "2"})
+        plane.clusters.create(spec)
+        await plane.post("/v1/clusters/two/topics", {"name": "t"})
+        assert (await plane.get("/readyz?cluster=two"))["ready"]
+        await plane.post("/v1/clusters/two/nodes/2/stop")
+        answer = await plane.request("GET", "/readyz?cluster=two")
         assert answer.status == 503
-        assert any("no node runs" in reason for reason in answer.json["reasons"])
-        assert any("t-0" in reason for reason in answer.json["reasons"])
+        (reason,) = answer.json["reasons"]
+        assert "min.insync.replicas" in reason
+        assert "t-0" in reason
+        await plane.post("/v1/clusters/two/nodes/1/stop")
+        reasons = (await plane.request("GET", "/readyz?cluster=two")).json["reasons"]
+        assert any("no node runs" in reason for reason in reasons)
+        assert any("without a leader" in reason for reason in reasons)
+        await plane.post("/v1/clusters/two/nodes/1/start")
+        await plane.post("/v1/clusters/two/nodes/2/start")
+        assert (await plane.get("/readyz?cluster=two"))["ready"]
 
     with_plane(tmp_path, scene)
 
