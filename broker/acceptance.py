@@ -143,8 +143,8 @@ def check_image(
     if others:
         raise DirectoryRefusedError(
             f"the cluster has more brokers than this one: {_listed(others)}. Move their partitions to broker {node_id} "
-            "and unregister them (kafka-reassign-partitions.sh, kafka-cluster.sh unregister) first. If they were simulated "
-            f"by kwire, start with as many as before: --set kwire.nodes={len(image.brokers)}."
+            "and unregister them (kafka-reassign-partitions.sh, kafka-cluster.sh unregister) first. If kwire simulated "
+            f"them, start with as many as before: --set kwire.nodes={len(image.brokers)}."
         )
     if not all_there:
         return
