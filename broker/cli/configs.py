@@ -20,6 +20,7 @@ from broker.cli.config_requests import (
     alter,
     describe,
 )
+from broker.cli.lazy import KafkaStyleGroup
 from broker.cli.metadata import all_topics, config_pairs, found_topics, topic_names
 from broker.cli.output import Column, Output, output_options
 
@@ -34,6 +35,7 @@ _LISTED_TYPES: Final = {CLIENT_METRICS: "CLIENT_METRICS", GROUP: "GROUP"}
 
 
 @click.group(
+    cls=KafkaStyleGroup,
     short_help="Show and change configs of topics, brokers, ...",
     epilog="""\b
 Examples:

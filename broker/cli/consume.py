@@ -188,7 +188,7 @@ def _writer(output: Output, form: str | None, kcat_json: bool, key_delimiter: st
         return lambda record: ((record.key or b"") + between if with_key else b"") + (record.value or b"") + after
     if output.as_json:
         return lambda record: json_line(as_json(record))
-    return _for_a_person if sys.stdout.isatty() else _plain
+    return _for_a_person if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else _plain
 
 
 def _plain(record: Consumed) -> bytes:

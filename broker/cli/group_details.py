@@ -13,6 +13,8 @@ from broker.cli.output import CommandError
 
 _NOT_FOUND: Final = 69
 _DEAD: Final = "Dead"
+READ_TYPES: Final = (None, "classic", "consumer")
+"""Types of groups that commit offsets; an old broker tells none."""
 Place = tuple[str, int]
 
 
@@ -47,6 +49,9 @@ def described_groups(admin: Any, names: Sequence[str]) -> list[dict[str, Any]]:
     unknown = [name for name in names if name not in listed]
     if unknown:
         raise unknown_groups(unknown, list(listed))
+    for name in names:
+        if listed[name]["type"] not in READ_TYPES:
+            raise CommandError(f"{name} is a {listed[name]['type']} group; only consumer groups can be looked into")
     consumer = [name for name in names if listed[name]["type"] == "consumer"]
     classic = [name for name in names if name not in consumer]
     found = {}

@@ -11,7 +11,8 @@ import click
 from broker.cli.client import Kafka, kafka_options, reason
 from broker.cli.completion import complete_groups, complete_topics
 from broker.cli.group_control import COMMANDS as CONTROL_COMMANDS
-from broker.cli.group_details import committed, described_groups, lag_rows, listed_groups
+from broker.cli.group_details import READ_TYPES, committed, described_groups, lag_rows, listed_groups
+from broker.cli.lazy import KafkaStyleGroup
 from broker.cli.metadata import topic_names
 from broker.cli.output import Column, CommandError, Output, counted, output_options
 
@@ -35,6 +36,7 @@ _MEMBER_COLUMNS: Final = (
 
 
 @click.group(
+    cls=KafkaStyleGroup,
     short_help="Consumer groups: members, offsets, resets.",
     epilog="""\b
 Examples:
@@ -121,7 +123,7 @@ def describe(
         raise click.UsageError("--members, --state and --offsets exclude each other")
     with kafka.admin() as admin:
         if all_groups:
-            names = [group["group"] for group in listed_groups(admin) if group["type"] in (None, "classic", "consumer")]
+            names = [group["group"] for group in listed_groups(admin) if group["type"] in READ_TYPES]
         else:
             names = _needed(positional, options)
         found = described_groups(admin, names)

@@ -8,7 +8,7 @@ import click
 
 from broker.cli.client import Kafka, kafka_options
 from broker.cli.completion import complete_topics
-from broker.cli.group_details import described_groups, lag_rows, listed_groups
+from broker.cli.group_details import READ_TYPES, described_groups, lag_rows, listed_groups
 from broker.cli.groups import groups_argument
 from broker.cli.metadata import topic_names
 from broker.cli.output import Column, Output, output_options
@@ -35,7 +35,7 @@ def lag(
     only = set(topic_names((), topics))
     with kafka.admin() as admin:
         if not names:
-            names = [group["group"] for group in listed_groups(admin) if group["type"] in (None, "classic", "consumer")]
+            names = [group["group"] for group in listed_groups(admin) if group["type"] in READ_TYPES]
         found = described_groups(admin, names)
         rows = [row for group in found for row in lag_rows(admin, group) if not only or row["topic"] in only]
     columns = [Column("group", "Group"), Column("topic", "Topic")]

@@ -86,3 +86,15 @@ class LazyGroup(click.Group):
             if rows:
                 with formatter.section(section.title):
                     formatter.write_dl(rows)
+
+
+class KafkaStyleGroup(click.Group):
+    """Commands that may also be named as Kafka's scripts name their actions: `kwire topics --create --topic orders`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """An option that is a command's name comes first, without its dashes."""
+        if args and args[0] not in self.commands:
+            action = next((arg for arg in args if arg.startswith("--") and arg[2:] in self.commands), None)
+            if action is not None:
+                args = [action[2:], *(arg for arg in args if arg != action)]
+        return super().parse_args(ctx, args)

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from broker.cli.group_details import committed, described_groups, listed_groups
+from broker.cli.group_details import READ_TYPES, committed, described_groups, listed_groups
 from broker.cli.metadata import EARLIEST, LATEST, all_topics, list_offsets, partitions_of
 
 Place = tuple[str, int]
@@ -32,7 +32,7 @@ def sample(admin: Any, now_ms: float, *, internal: bool) -> Sample:
     """Ask for everything once."""
     cluster = admin.describe_cluster()
     topics = [topic for topic in all_topics(admin) if internal or not topic["is_internal"]]
-    names = [group["group"] for group in listed_groups(admin) if group["type"] in (None, "classic", "consumer")]
+    names = [group["group"] for group in listed_groups(admin) if group["type"] in READ_TYPES]
     groups = described_groups(admin, names)
     offsets = {group["group"]: committed(admin, group["group"]) for group in groups}
     places = partitions_of(topics)

@@ -9,6 +9,7 @@ import click
 
 from broker.cli.client import Kafka, kafka_options, reason
 from broker.cli.completion import complete_topics
+from broker.cli.lazy import KafkaStyleGroup
 from broker.cli.metadata import config_hint, config_pairs, selected_topics, topic_names
 from broker.cli.output import Column, CommandError, Output, counted, output_options
 
@@ -16,6 +17,7 @@ _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 
 
 
 @click.group(
+    cls=KafkaStyleGroup,
     short_help="List, create, describe, change and delete topics.",
     epilog="""\b
 Examples:

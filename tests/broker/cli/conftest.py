@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -137,3 +139,20 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
         assert serve.stop() == 0, serve.output
     finally:
         serve.kill()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_of_stock_clients_left() -> Iterator[None]:
+    yield
+    if "kafka" in sys.modules:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+
+
+STOCK_CLIENT = [
+    # kafka-python leaves sockets to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+"""For the `pytestmark` of modules with commands against a broker."""

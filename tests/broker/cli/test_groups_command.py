@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.broker.cli.conftest import Command
+from tests.broker.cli.conftest import STOCK_CLIENT, Command
+
+pytestmark = STOCK_CLIENT
 
 
 @pytest.fixture(scope="module", autouse=True)

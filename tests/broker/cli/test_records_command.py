@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker.cli.conftest import Command
+from tests.broker.cli.conftest import STOCK_CLIENT, Command
+
+pytestmark = STOCK_CLIENT
 
 _numbers = count()
 

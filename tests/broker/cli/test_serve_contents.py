@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.broker.cli.conftest import Command, Start
+from tests.broker.cli.conftest import STOCK_CLIENT, Command, Start
+
+pytestmark = STOCK_CLIENT
 
 SHOP = """\
 topics:

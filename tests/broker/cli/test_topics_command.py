@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.broker.cli.conftest import Command
+from tests.broker.cli.conftest import STOCK_CLIENT, Command
+
+pytestmark = STOCK_CLIENT
 
 
 @pytest.fixture(autouse=True)
@@ -215,3 +217,16 @@ def test_top(command: Command) -> None:
     drawn = command.run("top", "--once", "--no-rates", "--table").stdout
     assert "1 broker, 1 topic" in drawn
     assert all(len(line) <= 80 for line in drawn.splitlines())
+
+
+def test_actions_as_kafkas_scripts_name_them(command: Command) -> None:
+    command.run("topics", "--create", "--topic", "orders", "--partitions", "2", "--replication-factor", "1")
+    assert [row["topic"] for row in command.rows("topics", "--list")] == ["orders"]
+    alter = ["configs", "--alter", "--entity-type", "topics", "--entity-name", "orders"]
+    command.run(*alter, "--add-config", "retention.ms=5")
+    (described,) = command.rows("topics", "--describe", "--topic", "orders")
+    assert described["configs"] == {"retention.ms": "5"}
+    reset = ["groups", "--reset-offsets", "--group", "g", "--topic", "orders", "--to-latest", "--execute"]
+    assert len(command.rows(*reset)) == 2
+    assert command.rows("groups", "--delete", "--group", "g") == [{"group": "g", "deleted": True}]
+    command.run("topics", "--delete", "--topic", "orders")
