@@ -65,8 +65,7 @@ class HttpDoor:
     def url(self) -> str:
         """Where a client on this machine reaches it."""
         host = self.settings.host
-        if host in ("", "0.0.0.0", "::"):
-            host = "127.0.0.1"
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     async def run(self) -> None:

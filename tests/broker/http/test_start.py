@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 from broker.cli.http_option import http_settings
+from broker.clock import SystemClock
 from broker.config.sources import SettingsError
+from broker.http.door import HttpDoor, HttpSettings
 from tests.broker.cli.conftest import start
 
 if TYPE_CHECKING:
@@ -59,6 +63,20 @@ def test_where_it_listens(text: str, token: str | None, host: str, port: int) ->
 def test_what_is_refused(text: str, token: str | None, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         http_settings(text, token)
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "127.0.0.1", "localhost", "::1", "::"])
+def test_the_url_leads_there(host: str) -> None:
+    def no_application(_door: HttpDoor) -> NoReturn:
+        raise AssertionError("nobody was to be served")
+
+    try:
+        door = HttpDoor(HttpSettings(host, 0, "a-token"), no_application, SystemClock().call_later)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    parts = urlsplit(door.url)
+    socket.create_connection((parts.hostname, parts.port), timeout=10).close()
+    door.close()
 
 
 def test_the_second_line_of_the_ready_file(start: Start) -> None:
