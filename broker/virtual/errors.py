@@ -52,13 +52,9 @@ class DefaultClusterError(VirtualError):
     code = "default_cluster"
 
     def __init__(self, what: str) -> None:
-        advice = (
-            "That directory is Kafka's already: stop the broker, and Kafka opens it."
-            if what == "exported"
-            else "Create a cluster (POST /v1/clusters, kwire cluster create) for that."
-        )
         super().__init__(
-            f"the cluster 'default' cannot be {what}: it is the broker's own, with its data in a directory. {advice}"
+            f"the cluster 'default' cannot be {what}: it is the broker's own, with its data in a directory. Create a"
+            " cluster (POST /v1/clusters, kwire cluster create) for that."
         )
 
 

@@ -204,7 +204,13 @@ class VirtualClusters:
 
     def taken(self, name: str, snapshot: str | None) -> Snapshot:
         """A snapshot, or, without a name, what the cluster is now; recovered and clean. For exports."""
-        found = self.snapshot(name, snapshot) if snapshot is not None else self._taken(self._own(name, "exported"))
+        virtual = self.get(name)
+        if snapshot is not None:
+            found = self.snapshot(name, snapshot)
+        elif virtual.is_default:
+            found = self._copied(virtual)
+        else:
+            found = self._taken(virtual)
         self._settle(found)
         return found
 
@@ -301,6 +307,26 @@ class VirtualClusters:
             topics=sum(1 for _ in image.topics()),
             root=root,
             clean=clean,
+        )
+
+    def _copied(self, virtual: VirtualCluster) -> Snapshot:
+        """The process's own cluster, whose data is on the disk."""
+        from broker.virtual.live_copy import copy_live
+
+        cluster = virtual.cluster
+        storage = self.empty_storage()
+        copy_live(cluster, storage)
+        nodes = [NodeSpec(node.node_id, node.rack) for node in cluster.nodes.values()]
+        return Snapshot(
+            name="",
+            cluster=virtual.name,
+            spec=ClusterSpec(nodes=len(nodes)),
+            nodes=nodes,
+            clock=_clock_state(virtual.clock),
+            taken_ms=virtual.clock.now_ms(),
+            cluster_id=cluster.controller.image.cluster_id,
+            topics=sum(1 for _ in cluster.controller.image.topics()),
+            root=storage.clone_tree(),
         )
 
     def _settle(self, taken: Snapshot) -> None:

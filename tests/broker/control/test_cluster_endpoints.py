@@ -136,7 +136,7 @@ def test_export_and_import(tmp_path: Path) -> None:
                 ("/v1/clusters/base/export", {"path": out}, 400, "cannot_export"),
                 ("/v1/clusters/base/export", {"path": "out"}, 400, "cannot_export"),
                 ("/v1/clusters/base/export", {"path": f"{out}2", "snapshot": "x"}, 404, "unknown_snapshot"),
-                ("/v1/clusters/default/export", {"path": f"{out}2"}, 409, "default_cluster"),
+                ("/v1/clusters/default/export", {"path": f"{out}2", "snapshot": "x"}, 409, "default_cluster"),
                 ("/v1/clusters/base/export", {"path": f"{out}2", "format": "tar"}, 400, "invalid_body"),
                 ("/v1/snapshots/import", {"path": out}, 400, "snapshot_refused"),
                 ("/v1/snapshots/import", {"path": kafka}, 400, "snapshot_refused"),

@@ -6,18 +6,26 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import trio
 
 from broker.cli.version import kwire_version
+from broker.config.broker_config import BrokerConfig
+from broker.contents.apply import apply
+from broker.contents.parse import parse_contents
+from broker.deferred import start
 from broker.inspect.check import Checker
 from broker.inspect.findings import Finding, Severity
+from broker.nodes.spec import node_specs
 from broker.virtual.errors import ExportError, SnapshotRefusedError
 from broker.virtual.export import MANIFEST, of_one_node, read_snapshot, write_kafka, write_snapshot
+from broker.virtual.registry import VirtualClusters
 from kwire.messages.metadata import MetadataRequest
 from tests.broker.cluster_helpers import Client
+from tests.broker.server_helpers import settled
 from tests.broker.virtual.helpers import Plane, plane
 
 VALUES = ["first", "b" * 900_000, "c" * 900_000]
@@ -84,6 +92,36 @@ def test_for_kafka_it_is_one_node_without_faults(tmp_path: Path) -> None:
             image = p.clusters.get("c").cluster.controller.image
             assert len(image.brokers) == 3
             assert len(image.topic_by_name("t").partitions[0].replicas) == 3  # type: ignore[union-attr]
+
+    trio.run(main)
+
+
+def test_the_process_s_own_cluster_is_copied_while_it_serves(tmp_path: Path) -> None:
+    """Three nodes on the disk, exported for Kafka: one node; what is written afterwards is not in it."""
+
+    async def main() -> None:
+        async with plane(tmp_path) as p:
+            texts = {"listeners": "PLAINTEXT://127.0.0.1:0", "log.dirs": str(tmp_path / "own"), "node.id": "4"}
+            nodes = node_specs(3, ["a", "b", "c"], first_id=4)
+            own = p.running.server.add(BrokerConfig(texts), random=Random(1), nodes=nodes)
+            clusters = VirtualClusters(p.running.server, own, BrokerConfig(texts))
+            records = [{"value": value, "partition": 0} for value in VALUES]
+            contents = parse_contents({"topics": {"t": {"partitions": 1, "replication_factor": 3, "records": records}}})
+            done = start(apply(own, contents))
+            await settled(p.running.server.reactor, lambda: done.done, "the records are there")
+            done.result()
+            taken = clusters.taken("default", None)
+            run = p.running.server.reactor.run_in_thread
+            one = of_one_node(taken, clusters.config_of(taken), clusters.spill_directory, run)
+            write_kafka(one, str(tmp_path / "kafka"))
+            found: list[Finding] = []
+            Checker(found.append, lambda *_: None).check([str(tmp_path / "kafka")])
+            assert [each for each in found if each.severity is not Severity.INFO] == []
+            texts["log.dirs"] = str(tmp_path / "kafka")
+            again = p.running.server.add(BrokerConfig(texts), random=Random(2))
+            client = await p.running.connect(again)
+            assert [(value or b"").decode() for value in await client.values("t")] == VALUES
+            assert list(again.controller.image.brokers) == [4]
 
     trio.run(main)
 
