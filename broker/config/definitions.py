@@ -169,7 +169,7 @@ def own_definitions() -> Mapping[str, ConfigDefinition]:
     return found | {
         most: ConfigDefinition([most, "int", "2000", "[1,...]", "low", "yes", "read-only", ""]),
         nodes: ConfigDefinition([nodes, "int", "1", "[1,...,100]", "low", "yes", "read-only", ""]),
-        racks: ConfigDefinition([racks, "list", "(empty)", "", "low", "yes", "read-only", ""]),
+        racks: ConfigDefinition([racks, "list", "", "", "low", "yes", "read-only", ""]),
         lenient: ConfigDefinition([lenient, "boolean", "false", "", "low", "yes", "read-only", ""]),
     }
 

@@ -140,3 +140,10 @@ def test_listeners_that_cannot_be(settings: dict[str, str], reason: str) -> None
 def test_the_same_port_on_different_addresses_is_fine() -> None:
     config = BrokerConfig({"listeners": "PLAINTEXT://127.0.0.1:9092,SSL://127.0.0.2:9092"})
     assert len(config.listeners) == 2
+
+
+def test_settings_of_kwire_s_own_at_their_defaults() -> None:
+    config = BrokerConfig({})
+    assert config.get("kwire.racks") == []
+    assert config.get("kwire.nodes") == 1
+    assert config.get("kwire.cluster.id") is None
