@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -97,12 +98,8 @@ def transcript(
     if since is not None:
         query["since"] = since
     if follow:
-        for event in door.events("transcript", "events", query=query):
-            if event.event == "dropped":
-                output.say(f"({event.data['dropped']} are lost)")
-                continue
-            _print(output, event.data, bodies=bodies)
-            sys.stdout.flush()
+        with contextlib.suppress(KeyboardInterrupt):
+            _follow(door, output, query, bodies=bodies)
         return
     answer = door.get("transcript", query={**query, "limit": limit})
     if not answer["enabled"] and not answer["exchanges"]:
@@ -114,6 +111,16 @@ def transcript(
             _print(output, each, bodies=True)
         return
     output.rows((_row(each) if not output.as_json else each for each in exchanges), _COLUMNS, empty="nothing was seen")
+
+
+def _follow(door: ControlDoor, output: Output, query: Mapping[str, Any], *, bodies: bool) -> None:
+    """Until the cluster is gone."""
+    for event in door.events("transcript", "events", query=query):
+        if event.event == "dropped":
+            output.say(f"({event.data['dropped']} are lost)")
+            continue
+        _print(output, event.data, bodies=bodies)
+        sys.stdout.flush()
 
 
 def _print(output: Output, exchange: Mapping[str, Any], *, bodies: bool) -> None:
