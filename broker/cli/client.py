@@ -100,6 +100,12 @@ class Kafka:
 
     def _check_reachable(self) -> None:
         """A server that takes connections, or who is not there is said at once and not after the client's patience."""
+        reasons = self.unreachable()
+        if reasons is not None:
+            raise NoBrokerError(f"no broker answers at {reasons}", hint=_HOW_TO_START)
+
+    def unreachable(self) -> str | None:
+        """None as soon as one of the servers takes a connection; else why each does not."""
         reasons = []
         for server in self.servers:
             host, _, port = server.rpartition(":")
@@ -108,8 +114,8 @@ class Kafka:
             except OSError as error:
                 reasons.append(f"{server}: {error.strerror or error}")
             else:
-                return
-        raise NoBrokerError(f"no broker answers at {', '.join(reasons)}", hint=_HOW_TO_START)
+                return None
+        return ", ".join(reasons)
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -142,7 +148,10 @@ def _told(error: Exception, kafka: Kafka) -> CommandError | None:
     if not isinstance(error, errors.KafkaError):
         return None
     servers = ", ".join(kafka.servers)
-    if isinstance(error, (errors.KafkaTimeoutError, errors.KafkaConnectionError, errors.NodeNotReadyError)):
+    lost = isinstance(error, (errors.KafkaTimeoutError, errors.KafkaConnectionError, errors.NodeNotReadyError))
+    if lost and "bootstrap" not in str(error):
+        return NoBrokerError(f"{servers} does not answer any more: {error}")
+    if lost:
         secure = "security.protocol" in " ".join(kafka.given).replace("_", ".")
         hint = (
             "Check security.protocol and the certificates: the broker may want others."

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import click
+from attrs import define
 
 from broker.cli.client import Kafka, kafka_options
 from broker.cli.completion import complete_groups, complete_topics
 from broker.cli.metadata import selected_topics, topic_names
 from broker.cli.offset_range import OffsetError, OffsetRange, Position, offset_range
-from broker.cli.output import Output, counted, output_options
+from broker.cli.output import NoBrokerError, Output, counted, output_options
 from broker.cli.record_format import (
     FIELDS_HELP,
     Consumed,
@@ -27,6 +28,8 @@ from broker.cli.record_format import (
 )
 
 _POLL_MS: Final = 200
+# After so many polls without a record the broker is looked for.
+_SILENT_POLLS: Final = 25
 _MAX_POLL_RECORDS: Final = 2000
 _MAX_PARTITION_BYTES: Final = 8 << 20
 Write = Callable[[Consumed], bytes]
@@ -156,7 +159,9 @@ def consume(
                     exit_at_end=exit_at_end,
                     commit=not no_commit,
                 )
+            silence = _Silence(kafka, exit_at_end, output)
             for batch in records:
+                silence.heard(bool(batch))
                 part = batch if count is None else batch[: count - printed]
                 stream.write(b"".join(map(write, part)))
                 stream.flush()
@@ -171,6 +176,32 @@ def consume(
         return
     if not quiet and output.interactive:
         output.say(f"{counted(printed, 'record')}.")
+
+
+@define
+class _Silence:
+    """When nothing comes for a while: whether the broker is still there."""
+
+    kafka: Kafka
+    give_up: bool
+    output: Output
+    polls: int = 0
+    told: bool = False
+
+    def heard(self, anything: bool) -> None:
+        """After each poll. Raises NoBrokerError when nobody answers and nobody wants to wait."""
+        self.polls = 0 if anything else self.polls + 1
+        if anything:
+            self.told = False
+        if self.polls % _SILENT_POLLS or not self.polls or self.told:
+            return
+        gone = self.kafka.unreachable()
+        if gone is None:
+            return
+        if self.give_up:
+            raise NoBrokerError(f"no broker answers any more at {gone}")
+        self.told = True
+        self.output.say(f"no broker answers at {gone}; waiting for it")
 
 
 def _writer(output: Output, form: str | None, kcat_json: bool, key_delimiter: str | None, mark: str | None) -> Write:

@@ -34,6 +34,8 @@ _MAX_UNDER_WAY: Final = 20_000
 _MAX_BYTES_UNDER_WAY: Final = 32 << 20
 _BATCH_BYTES: Final = 256 << 10
 _MAX_REQUEST_BYTES: Final = 100 << 20
+# A broker that went away is told after this long, not after kafka-python's two minutes.
+_PATIENCE_MS: Final = 30_000
 _PROGRESS_EVERY: Final = 10_000
 _UNKNOWN_TOPIC: Final = 3
 
@@ -174,6 +176,9 @@ def produce(
         "linger_ms": 0 if sys.stdin.isatty() and not files else 5,
         "batch_size": _BATCH_BYTES,
         "max_request_size": _MAX_REQUEST_BYTES,
+        "request_timeout_ms": _PATIENCE_MS // 2,
+        "max_block_ms": _PATIENCE_MS // 2,
+        "delivery_timeout_ms": _PATIENCE_MS,
         "allow_auto_create_topics": create,
         "transactional_id": transactional_id,
     }

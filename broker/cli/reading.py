@@ -82,7 +82,7 @@ def _resolved(
 
 
 def read_partitions(consumer: Any, plan: Plan, poll_ms: int) -> Iterator[list[Consumed]]:
-    """Records as they come, in order within a partition; ends where the plan does."""
+    """Records as they come, in order within a partition, [] when none came; ends where the plan does."""
     from kafka import TopicPartition
 
     left = {TopicPartition(*place): offset for place, offset in plan.begins.items()}
@@ -95,7 +95,10 @@ def read_partitions(consumer: Any, plan: Plan, poll_ms: int) -> Iterator[list[Co
     for place, offset in left.items():
         consumer.seek(place, offset)
     while left:
-        for place, records in consumer.poll(poll_ms).items():
+        polled = consumer.poll(poll_ms)
+        if not polled:
+            yield []
+        for place, records in polled.items():
             if place not in left:
                 continue
             end = None if ends is None else ends[place]
@@ -112,9 +115,10 @@ def read_partitions(consumer: Any, plan: Plan, poll_ms: int) -> Iterator[list[Co
 def read_group(
     consumer: Any, topics: Sequence[str], poll_ms: int, *, most: int | None, exit_at_end: bool, commit: bool
 ) -> Iterator[list[Consumed]]:
-    """Records of what the member is assigned. What was given is committed when the next is asked for, and at the end.
+    """Records of what the member is assigned, [] when none came.
 
-    most: never fetch more than so many in all, so that what is committed is what was given.
+    What was given is committed when the next is asked for, and at the end. most: never fetch more than so many in all,
+    so that what is committed is what was given.
     """
     # Known before the group is joined: kafka-python may else assign nothing and not notice.
     for topic in topics:
@@ -131,6 +135,8 @@ def read_group(
             if limit == 0:
                 return
             polled = consumer.poll(poll_ms, max_records=limit)
+            if not polled:
+                yield []
             for records in polled.values():
                 given += len(records)
                 yield [_consumed(record) for record in records]
