@@ -34,6 +34,8 @@ from log.append_validation import AppendOrigin, validate_produce
 BY_TOPIC_ID: Final = 13
 _ALL: Final = -1
 _HINTS_FROM: Final = 10
+# Told with where it was appended: it may be committed yet.
+_APPENDED: Final = (ErrorCode.REQUEST_TIMED_OUT, ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND)
 # Only Kafka's own tool that repairs internal topics may write them.
 _INTERNAL_WRITER: Final = "__admin_client"
 _TRANSACTIONAL_BIT: Final = 0x10
@@ -151,6 +153,8 @@ def find(partitions: Partitions, topic: TopicProduceData, index: int, *, by_id: 
 def refused(index: int, partition: Partition | None, error: ApiError) -> PartitionProduceResponse:
     """The answer for a partition whose batch was not taken, and which records were at fault (KIP-467)."""
     answer = PartitionProduceResponse(index=index, error_code=error.code, base_offset=-1, error_message=error.message)
+    if error.code is ErrorCode.NOT_ENOUGH_REPLICAS and partition is not None and partition.under_min_isr:
+        answer.log_start_offset = partition.log_start_offset
     if isinstance(error, RecordsRejectedError):
         if error.carries_log_start_offset and partition is not None:
             answer.log_start_offset = partition.log_start_offset
@@ -213,6 +217,8 @@ async def _when_committed(
             await done
         except ApiError as error:
             answer.error_code = error.code
+            if error.code in _APPENDED:
+                continue
             answer.base_offset = -1
             answer.log_append_time_ms = -1
             if error.code is ErrorCode.NOT_LEADER_OR_FOLLOWER:

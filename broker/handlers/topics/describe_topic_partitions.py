@@ -96,7 +96,6 @@ def _partitions(
         view = views.leader_view(partition)
         partitions.append(
             DescribeTopicPartitionsResponsePartition(
-                error_code=view.error_code,
                 partition_index=index,
                 leader_id=view.leader,
                 leader_epoch=partition.leader_epoch,

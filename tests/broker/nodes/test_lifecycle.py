@@ -16,6 +16,8 @@ from kwire.messages.describe_configs import DescribeConfigsRequest, DescribeConf
 from kwire.messages.describe_log_dirs import DescribeLogDirsRequest
 from kwire.messages.describe_producers import DescribeProducersRequest, TopicRequest
 from kwire.messages.describe_quorum import DescribeQuorumRequest, RequestPartitionData, RequestTopicData
+from kwire.messages.describe_topic_partitions import DescribeTopicPartitionsRequest
+from kwire.messages.describe_topic_partitions import TopicRequest as DescribedTopic
 from kwire.messages.fetch import FetchRequest
 from kwire.messages.find_coordinator import FindCoordinatorRequest
 from kwire.messages.list_offsets import ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic
@@ -142,6 +144,9 @@ async def test_nobody_leads_when_all_replicas_are_gone(tmp_path: Path) -> None:
         answer = await (await world.at(3)).send(MetadataRequest(topics=[MetadataRequestTopic(name="t")]), 12)
         described = answer.topics[0].partitions[0]
         assert (described.error_code, described.leader_id) == (ErrorCode.LEADER_NOT_AVAILABLE, -1)
+        asked = DescribeTopicPartitionsRequest(topics=[DescribedTopic(name="t")])
+        shown = (await (await world.at(3)).send(asked, 0)).topics[0].partitions[0]
+        assert (shown.error_code, shown.leader_id, shown.last_known_elr, shown.offline_replicas) == (0, -1, [1], [1, 2])
         world.start(2)  # it lacks b"b" and was not in sync
         assert world.partition("t").leader == -1
         world.start(1)
