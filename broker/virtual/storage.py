@@ -163,11 +163,13 @@ class MemoryStorage:
         )
 
     def discard(self) -> None:
-        """Nobody needs it any more: its bytes and descriptors go now, not when the last open file does."""
+        """Nobody needs it any more: its bytes and descriptors go now, not when the last open file does.
+
+        Names stay as long as the storage: a thread that is still at work with them meets no error.
+        """
         for _, node in walk(self._root):
             if isinstance(node, Inode):
                 node.content = MemoryContent(self.spill_bytes)
-        self._root.entries.clear()
 
     def check(self, operation: str, path: str) -> None:
         error = self.fail(operation, path) if self.fail is not None else None

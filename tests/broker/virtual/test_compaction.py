@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import trio
 import trio.testing
 
@@ -71,3 +72,27 @@ def test_logs_are_compacted_and_forks_of_them_are_sound(tmp_path: Path) -> None:
             await produce_keys(await p.connect(late), 1)
 
     trio.run(main)
+
+
+def test_a_cluster_that_is_being_compacted_is_deleted_in_peace(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with plane(tmp_path) as p:
+            for number in range(3):
+                virtual = p.create(f"c{number}", topics={"t": {"partitions": 1, "configs": CONFIGS}})
+                assert isinstance(virtual.clock, DrivenClock)
+                clock, log = virtual.clock, log_of(virtual)
+                clock.freeze()
+                await produce_keys(await p.connect(virtual), 12)
+
+                def turn(clock: DrivenClock = clock, log: PartitionLog = log) -> bool:
+                    clock.advance(15_000)
+                    return log.cleaning is not None
+
+                await settled(p.running.server.reactor, turn, "a cleaning has begun")
+                p.clusters.delete(virtual.name)
+            await trio.testing.wait_all_tasks_blocked(0.1)
+
+    trio.run(main)
+    assert [record.getMessage() for record in caplog.records if record.levelname in ("ERROR", "WARNING")] == []
