@@ -23,6 +23,7 @@ R = TypeVar("R")
 DEFAULT_BOOTSTRAP: Final = "127.0.0.1:9092"
 _DEFAULT_PORT: Final = "9092"
 _CONNECT_TIMEOUT_S: Final = 3.0
+_METADATA_BACKOFF_MS: Final = 5
 # After the connection stands: versions, SASL, metadata.
 _BOOTSTRAP_TIMEOUT_MS: Final = 10_000
 
@@ -56,6 +57,7 @@ class Kafka:
             from kafka import KafkaConsumer
 
             client = KafkaConsumer(**(self._settings(KafkaConsumer.DEFAULT_CONFIG) | overrides))
+            _ask_again_soon(client)
             try:
                 yield client
             finally:
@@ -69,6 +71,7 @@ class Kafka:
             from kafka import KafkaProducer
 
             client = KafkaProducer(**(overrides | self._settings(KafkaProducer.DEFAULT_CONFIG)))
+            _ask_again_soon(client)
             try:
                 yield client
             finally:
@@ -127,6 +130,19 @@ class Kafka:
             if told is None:
                 raise
             raise told from None
+
+
+def _ask_again_soon(client: Any) -> None:
+    """Let metadata of a topic be asked for at once.
+
+    kafka-python does it 100 ms after the bootstrap at the earliest, whatever retry_backoff_ms says: long for one
+    record. Where a later version looks different inside, that is what it takes.
+    """
+    for inner in ("_metadata", "_manager", "_client"):
+        found = getattr(client, inner, None)
+        config = getattr(getattr(found, "cluster", found), "config", None)
+        if isinstance(config, dict) and "metadata_max_age_ms" in config and "retry_backoff_ms" in config:
+            config["retry_backoff_ms"] = _METADATA_BACKOFF_MS
 
 
 def load_kafka_python() -> None:
