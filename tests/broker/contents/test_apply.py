@@ -14,6 +14,7 @@ from broker.contents.model import ContentsError
 from broker.contents.parse import parse_contents
 from broker.contents.partitioning import murmur2, partition_for_key
 from broker.deferred import start
+from broker.nodes.spec import NodeSpec
 from kwire.messages.offset_fetch import OffsetFetchRequestTopics
 from tests.broker.cluster_helpers import running_server
 
@@ -102,6 +103,26 @@ def test_an_empty_topic_of_a_start_that_was_cut_short_gets_its_records(tmp_path:
             await made(cluster, {"topics": {"events": 2}})
             applied = await made(cluster, {"topics": {"events": {"partitions": 2, "records": ["a"]}}})
             assert (applied.kept, applied.records) == (("events",), 1)
+
+    trio.run(main)
+
+
+def test_in_a_cluster_of_nodes_each_leader_gets_its_records(tmp_path: Path) -> None:
+    declared = {
+        "topics": {"orders": {"partitions": 6, "replication_factor": 3, "records": [str(n) for n in range(12)]}},
+        "groups": {f"g{number}": {"orders": "latest"} for number in range(6)},
+    }
+
+    async def main() -> None:
+        async with running_server(tmp_path) as running:
+            cluster = running.add(nodes=[NodeSpec(1), NodeSpec(2), NodeSpec(3)])
+            applied = await made(cluster, declared)
+            assert (applied.records, applied.offsets) == (12, 36)
+            partitions = cluster.controller.image.topic_by_name("orders").partitions  # type: ignore[union-attr]
+            assert {partition.leader for partition in partitions} == {1, 2, 3}
+            for index, partition in enumerate(partitions):
+                client = await running.connect(cluster, partition.leader)
+                assert await client.values("orders", index) == [str(index).encode(), str(index + 6).encode()]
 
     trio.run(main)
 
