@@ -59,7 +59,7 @@ class FetchReader:
         self.size = 0
         self.must_answer = False  # an error or a diverging epoch does not wait for more bytes
         self.reads: list[PartitionRead] = []
-        self.leaders: list[int] = []
+        self.leaders: tuple[int, ...] = ()
         """Of partitions that are led elsewhere: whom the client should ask."""
 
     def read_all(self, targets: list[FetchTarget]) -> None:
@@ -116,7 +116,7 @@ class FetchReader:
         if hints is not None:
             leader, epoch = hints.leader(target.topic, target.topic_id, target.index)
             data.current_leader = LeaderIdAndEpoch(leader_id=leader, leader_epoch=epoch)
-            self.leaders.append(leader)
+            self.leaders += (leader,)
 
     def _read_follower(self, target: FetchTarget, data: PartitionData) -> PartitionRead | None:
         """Consumers may read where a replica follows, up to what it knows to be committed.  (KIP-392)
