@@ -153,6 +153,10 @@ def load_kafka_python() -> None:
         warnings.simplefilter("ignore", DeprecationWarning)
         import kafka  # noqa: F401
 
+    from broker.cli.codecs import complete_codecs
+
+    complete_codecs()
+
 
 _HOW_TO_START: Final = "Start one with `kwire serve`, or name another with -b HOST:PORT or KWIRE_BOOTSTRAP."
 

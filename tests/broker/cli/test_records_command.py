@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from tests.broker.cli.conftest import STOCK_CLIENT, Command
+from tests.broker.cli.conftest import ROOT, STOCK_CLIENT, Command
 
 pytestmark = STOCK_CLIENT
 
@@ -220,3 +223,27 @@ def test_what_is_refused(command: Command, topic: str) -> None:
     ]:
         assert said in command.refused("produce", topic, "-J", input=line)
     assert command.rows("consume", topic, "-e") == []
+
+
+def test_codecs_whose_libraries_are_not_there(command: Command, topic: str) -> None:
+    """In a process of its own: kafka-python looks for them once."""
+    code = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(['snappy', 'zstandard', 'lz4', 'lz4.frame', 'lz4f', 'lz4framed']))\n"
+        "from click.testing import CliRunner\n"
+        "from broker.cli.main import cli\n"
+        "for codec in ['snappy', 'lz4', 'zstd', 'gzip']:\n"
+        "    lines = f'{codec}\\n' * 1000\n"
+        f"    done = CliRunner().invoke(cli, ['produce', {topic!r}, '-p', '0', '-z', codec], input=lines)\n"
+        "    assert done.exit_code == 0, done.output\n"
+        f"print(CliRunner().invoke(cli, ['consume', {topic!r}, '-e', '-f', '%s ']).output)\n"
+        "from broker.cli.codecs import complete_codecs\n"
+        "assert complete_codecs() == []\n"
+    )
+    environment = {**os.environ, "KWIRE_BOOTSTRAP": command.address}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    words = done.stdout.split()
+    assert words == ["snappy"] * 1000 + ["lz4"] * 1000 + ["zstd"] * 1000 + ["gzip"] * 1000
+    # With the libraries kafka-python reads the same.
+    assert command.run("consume", topic, "-e", "-f", "%s ").stdout.split() == words
