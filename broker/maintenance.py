@@ -25,7 +25,7 @@ logger = logging.getLogger("kwire.maintenance")
 
 # flush.ms is looked at this often, unless log.flush.scheduler.interval.ms asks for more often.
 _FLUSH_CHECK_MS: Final = 1_000
-# Where nothing outlasts the process what is only about a crash is done this seldom: a flush still lets go of files.
+# Where nothing outlasts the process a flush does no more than let go of files.
 _IN_MEMORY_MS: Final = 60_000
 _LONGEST_MS: Final = 2**31
 # Where a cluster's clock is pushed on, what is only about a crash is written once on the way.
@@ -54,7 +54,7 @@ class Maintenance:
         *,
         lasting: bool = True,
     ) -> None:
-        """lasting: whether the data is more than this process's."""
+        """lasting: whether the data is more than this process's; if not, what is only about a crash is left out."""
         self._config = config
         self._lasting = lasting
         self._clock = clock
@@ -67,6 +67,17 @@ class Maintenance:
     def start(self) -> None:
         config, manager = self._config, self._manager
         self._every("log.retention.check.interval.ms", config.get_int("log.initial.task.delay.ms"), self._retention)
+        if self._lasting:
+            self._write_checkpoints()
+        self._every("log.flush.scheduler.interval.ms", None, self._flush, _ONCE)
+        self._every(
+            "producer.id.expiration.check.interval.ms", None, lambda: manager.expire_producers(self._clock.now_ms())
+        )
+        self.later(self._manager.unfinished_deletes())
+
+    def _write_checkpoints(self) -> None:
+        """What the next start after a crash goes by."""
+        manager = self._manager
         self._every(
             "log.flush.offset.checkpoint.interval.ms",
             None,
@@ -85,11 +96,6 @@ class Maintenance:
             lambda: self.later(manager.checkpoint_high_watermarks()),
             _ONCE,
         )
-        self._every("log.flush.scheduler.interval.ms", None, self._flush, _ONCE)
-        self._every(
-            "producer.id.expiration.check.interval.ms", None, lambda: manager.expire_producers(self._clock.now_ms())
-        )
-        self.later(self._manager.unfinished_deletes())
 
     def stop(self) -> None:
         self._stopped = True
