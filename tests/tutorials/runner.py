@@ -21,12 +21,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from attrs import define, field
 
 PORTS = ("9092", "9380")
 _FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_STOP_S = 10
 _END = "__kwire_tutorial_done__"
 
 
@@ -115,16 +117,15 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
-        self._shell.stdin.close()
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self._shell.pid, number)
-            except ProcessLookupError:
-                break
-            try:
-                self._shell.wait(5)
-            except subprocess.TimeoutExpired:
-                continue
+        # What runs in the background stops by itself and removes what it kept; only what does not is killed.
+        with suppress(OSError):
+            self._shell.stdin.write("kill $(jobs -p) 2>/dev/null; wait\n")
+            self._shell.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._shell.wait(_STOP_S)
+        with suppress(ProcessLookupError):
+            os.killpg(self._shell.pid, signal.SIGKILL)
+        self._shell.wait()
         self._shell.stdout.close()
 
     def follow(self, page: str) -> int:
