@@ -10,22 +10,23 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import zlib
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from broker.cli.version import KAFKA_VERSION, kwire_version
 from broker.cluster import Cluster
 from broker.config.broker_config import BrokerConfig
 from broker.controller.image_records import image_records
 from broker.deferred import Deferred
-from broker.driven_clock import DrivenClock
+from broker.driven_clock import ClockError, DrivenClock
 from broker.nodes.spec import NodeSpec
-from broker.virtual.errors import ExportError, SnapshotRefusedError
+from broker.virtual.errors import ExportError, InvalidSpecError, SnapshotRefusedError
 from broker.virtual.snapshot import ClockState, Snapshot, close_cleanly
-from broker.virtual.spec import DATA_DIRECTORY, ClusterSpec
+from broker.virtual.spec import DATA_DIRECTORY, ClusterSpec, check
 from broker.virtual.storage import Directory, walk
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ _DATA: Final = "data"
 _MANIFEST_LIMIT_BYTES: Final = 256 << 20
 _CHUNK_BYTES: Final = 1 << 20
 _LOCK: Final = ".lock"
+_PROPERTIES: Final = "meta.properties"
+_LONGEST_VERSION: Final = 100
 
 
 @frozen
@@ -56,7 +59,11 @@ def check_target(path: str) -> None:
     if not os.path.isabs(path):
         raise ExportError(f"{path!r} is no absolute path: the broker's own directory means nothing to who asks")
     if os.path.isdir(path):
-        if os.listdir(path):
+        try:
+            found = os.listdir(path)
+        except OSError as error:
+            raise ExportError(f"cannot look into {path}: {error.strerror}") from None
+        if found:
             raise ExportError(f"{path} is not empty: name a directory that is empty or not there yet")
     elif os.path.lexists(path):
         raise ExportError(f"{path} is no directory: name one that is empty or not there yet")
@@ -105,6 +112,8 @@ def read_snapshot(path: str, storage: MemoryStorage) -> Snapshot:
         return _read(path, manifest, storage)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SnapshotRefusedError(f"{path}/{MANIFEST} is damaged: {type(error).__name__}: {error}") from None
+    except (ClockError, InvalidSpecError) as error:
+        raise SnapshotRefusedError(f"{path}/{MANIFEST} is damaged: {error}") from None
     except OSError as error:
         raise SnapshotRefusedError(f"cannot read the snapshot: {error}") from None
 
@@ -126,6 +135,8 @@ def of_one_node(
     # Without the history: Kafka does not take it that several brokers had the same directory.
     cluster.metadata.begin_anew(image_records(cluster.controller.image.contents()), taken.taken_ms)
     close_cleanly(cluster)
+    root = storage.clone_tree()
+    storage.discard()
     return Snapshot(
         name=taken.name,
         cluster=taken.cluster,
@@ -135,7 +146,7 @@ def of_one_node(
         taken_ms=taken.taken_ms,
         cluster_id=taken.cluster_id,
         topics=taken.topics,
-        root=storage.clone_tree(),
+        root=root,
         clean=True,
     )
 
@@ -212,7 +223,7 @@ def _manifest(path: str) -> dict[str, Any]:
             f"{path!r} is no absolute path: the broker's own directory means nothing to who asks"
         )
     try:
-        with open(name, "rb") as file:
+        with open(name, "rb", opener=_regular) as file:
             text = file.read(_MANIFEST_LIMIT_BYTES + 1)
         manifest = json.loads(text) if len(text) <= _MANIFEST_LIMIT_BYTES else None
     except FileNotFoundError:
@@ -222,7 +233,7 @@ def _manifest(path: str) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise SnapshotRefusedError(f"cannot read {name}: {error}") from None
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
+    if not isinstance(manifest, dict) or type(manifest.get("format")) is not int:
         raise SnapshotRefusedError(f"{name} is no manifest of a snapshot")
     of = manifest.get("kwire")
     if manifest["format"] != FORMAT:
@@ -231,7 +242,9 @@ def _manifest(path: str) -> dict[str, Any]:
             f" reads format {FORMAT}. Import it with the version that wrote it, or export it there with --kafka.",
             allowed=[str(FORMAT)],
         )
-    if not isinstance(of, str) or _ordinal(of) > _ordinal(kwire_version()):
+    if not isinstance(of, str) or not 0 < len(of) <= _LONGEST_VERSION:
+        raise SnapshotRefusedError(f"{name} does not tell which kwire wrote it")
+    if _ordinal(of) > _ordinal(kwire_version()):
         raise SnapshotRefusedError(
             f"{path} was exported by kwire {of}, which is newer than this one ({kwire_version()}): import it with {of}"
             " or later, or export it there with --kafka",
@@ -250,19 +263,24 @@ def _ordinal(version: str) -> tuple[int, ...]:
 
 
 def _read(path: str, manifest: dict[str, Any], storage: MemoryStorage) -> Snapshot:
-    nodes = [NodeSpec(_whole(each["node_id"]), each["rack"]) for each in manifest["nodes"]]
+    nodes = [NodeSpec(_whole(each["node_id"]), _text_or_none(each["rack"])) for each in manifest["nodes"]]
     if not nodes or len({node.node_id for node in nodes}) != len(nodes):
         raise ValueError("its nodes differ in their ids")
     configs = {str(name): str(text) for name, text in manifest["configs"].items()}
     seed = manifest["seed"]
     clock = manifest["clock"]
+    now_ms = clock["now_ms"]
     spec = ClusterSpec(
         nodes=len(nodes),
         racks=[node.rack for node in nodes if node.rack is not None],
         configs=configs,
-        as_version=manifest["as_version"],
+        as_version=_text_or_none(manifest["as_version"]),
         seed=None if seed is None else _whole(seed),
+        now_ms=None if now_ms is None else _whole(now_ms),
     )
+    check(spec)
+    clock_state = ClockState(spec.now_ms, clock["frozen"] is True, float(clock["rate"]))
+    DrivenClock(clock_state.now_ms, frozen=clock_state.frozen, rate=clock_state.rate)
     storage.mkdir(DATA_DIRECTORY)
     listed: set[str] = set()
     for each in manifest["files"]:
@@ -274,13 +292,14 @@ def _read(path: str, manifest: dict[str, Any], storage: MemoryStorage) -> Snapsh
         for depth in range(1, len(parts)):
             storage.mkdir(f"{DATA_DIRECTORY}/{'/'.join(parts[:depth])}")
         _read_file(f"{path}/{_DATA}/{name}", f"{DATA_DIRECTORY}/{name}", each, storage)
-    now_ms = clock["now_ms"]
+    if _PROPERTIES not in listed:
+        raise ValueError(f"{_PROPERTIES} is missing")
     return Snapshot(
         name=str(manifest["snapshot"]),
         cluster=str(manifest["cluster"]),
-        spec=spec,
+        spec=evolve(spec, now_ms=None),
         nodes=nodes,
-        clock=ClockState(None if now_ms is None else _whole(now_ms), clock["frozen"] is True, float(clock["rate"])),
+        clock=clock_state,
         taken_ms=_whole(manifest["taken_ms"]),
         cluster_id=str(manifest["cluster_id"]),
         topics=_whole(manifest["topics"]),
@@ -292,12 +311,12 @@ def _read(path: str, manifest: dict[str, Any], storage: MemoryStorage) -> Snapsh
 def _read_file(source: str, target: str, listed: dict[str, Any], storage: MemoryStorage) -> None:
     size, crc = _whole(listed["size"]), 0
     opened = storage.open(target, create=True)
-    with open(source, "rb") as file:
+    with open(source, "rb", opener=_regular) as file:
         found = os.fstat(file.fileno())
         if found.st_size != size:
             raise ValueError(f"{source} has {found.st_size} bytes and was written with {size}")
         position = 0
-        while data := file.read(_CHUNK_BYTES):
+        while data := file.read(min(_CHUNK_BYTES, size - position)):
             if data.count(0) != len(data):
                 opened.pwrite(data, position)
             crc = zlib.crc32(data, crc)
@@ -306,6 +325,21 @@ def _read_file(source: str, target: str, listed: dict[str, Any], storage: Memory
     if crc != listed["crc32"]:
         raise ValueError(f"{source} is not what was written: its CRC-32 is {crc}, not {listed['crc32']}")
     storage.set_modified_ms(target, found.st_mtime_ns // 1_000_000)
+
+
+def _regular(path: str, flags: int) -> int:
+    """For open(): only a file that has an end, no pipe or device. Raises OSError."""
+    fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(f"{path} is no regular file")
+    return fd
+
+
+def _text_or_none(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")
+    return value
 
 
 def _whole(value: Any) -> int:

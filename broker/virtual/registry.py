@@ -112,11 +112,8 @@ class VirtualClusters:
     def delete(self, name: str) -> None:
         """Close its connections and listeners, stop its timers, free all of it. Raises VirtualError."""
         virtual = self._own(name, "deleted")
-        del self._clusters[name]
         self.server.remove(virtual.cluster)
-        assert virtual.storage is not None
-        virtual.storage.discard()
-        virtual.deleted()
+        self._forget(virtual)
 
     def fork(
         self, name: str, *, snapshot: str | None = None, as_name: str | None = None, seed: int | None = None
@@ -164,7 +161,7 @@ class VirtualClusters:
             cluster, storage = self._serve(taken.spec, nodes, _clock(state), taken.root.twin())
             cluster.controller.raise_leader_epochs(seen)
         except StartError:
-            cluster, storage = self._serve(virtual.spec, nodes, _clock(state), before.root.twin())
+            cluster, storage = self._as_before(virtual, nodes, state, before)
             virtual.storage = storage
             virtual.replaced(cluster)
             old.discard()
@@ -173,6 +170,24 @@ class VirtualClusters:
         virtual.replaced(cluster)
         old.discard()
         return virtual
+
+    def _as_before(
+        self, virtual: VirtualCluster, nodes: Sequence[NodeSpec], state: ClockState, before: Snapshot
+    ) -> tuple[Cluster, MemoryStorage]:
+        """After a restore that failed: what was there, at other ports where somebody has taken one meanwhile.
+
+        Where not even that can be served, the cluster is gone, and told to be. Raises StartError.
+        """
+        assert virtual.spec is not None
+        try:
+            return self._serve(virtual.spec, nodes, _clock(state), before.root.twin())
+        except StartError:
+            anywhere = [evolve(node, port=0) for node in nodes]
+        try:
+            return self._serve(virtual.spec, anywhere, _clock(state), before.root.twin())
+        except StartError as error:
+            self._forget(virtual)
+            raise StartError(f"cluster {virtual.name!r} is gone, it could not be served again: {error}") from None
 
     # -- snapshots
 
@@ -230,6 +245,13 @@ class VirtualClusters:
 
     # -- inside
 
+    def _forget(self, virtual: VirtualCluster) -> None:
+        """It is served no more."""
+        del self._clusters[virtual.name]
+        assert virtual.storage is not None
+        virtual.storage.discard()
+        virtual.deleted()
+
     def _own(self, name: str, what: str) -> VirtualCluster:
         virtual = self.get(name)
         if virtual.is_default:
@@ -270,15 +292,19 @@ class VirtualClusters:
         storage = MemoryStorage(clock.now_ms, self.spill_directory, root)
         config = self._config(spec)
         random = Random(spec.seed) if spec.seed is not None else None
-        cluster = self.server.add(
-            config,
-            clock=clock,
-            random=random,
-            storage=storage,
-            nodes=nodes,
-            lasting=False,
-            goes_on=root is not None,
-        )
+        try:
+            cluster = self.server.add(
+                config,
+                clock=clock,
+                random=random,
+                storage=storage,
+                nodes=nodes,
+                lasting=False,
+                goes_on=root is not None,
+            )
+        except BaseException:
+            storage.discard()
+            raise
         return cluster, storage
 
     def _config(self, spec: ClusterSpec) -> BrokerConfig:
@@ -343,10 +369,13 @@ class VirtualClusters:
             None,
             taken.nodes,
         )
-        cluster.open()
-        close_cleanly(cluster)
-        taken.root = storage.clone_tree()
-        taken.clean = True
+        try:
+            cluster.open()
+            close_cleanly(cluster)
+            taken.root = storage.clone_tree()
+            taken.clean = True
+        finally:
+            storage.discard()  # its logs hold each other, and descriptors
 
 
 def _finish(cluster: Cluster, storage: MemoryStorage) -> bool:

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 MOST_NODES: Final = 100
 LONGEST_NAME: Final = 100
+LONGEST_RACK: Final = 1000
 DATA_DIRECTORY: Final = "/virtual"
 AS_VERSION: Final = "kwire.as.version"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 # Where a process is and who it is: not for the clusters in it.
 _OF_THE_PROCESS: Final = re.compile(
     r"(node\.id|broker\.id.*|broker\.rack|process\.roles|controller\..*|metadata\.log\.dir|log\.dirs?|listeners|"
-    r"listener\..*|advertised\..*|inter\.broker\..*|ssl\..*|sasl\..*|security\..*|kwire\.(cluster\.id|nodes|racks)|"
+    r"listener\..*|advertised\..*|inter\.broker\..*|ssl\..*|sasl\..*|security\..*|"
+    r"kwire\.(cluster\.id|nodes|racks|virtual\..*)|"
     r"max\.connections.*|connections\.max\.idle\.ms|queued\.max\.request.*|socket\.request\.max\.bytes)\Z"
 )
 
@@ -59,6 +61,8 @@ def check(spec: ClusterSpec) -> None:
         raise InvalidSpecError(f"a cluster has 1 to {MOST_NODES} nodes, not {spec.nodes}")
     if len(spec.racks) > spec.nodes:
         raise InvalidSpecError(f"{len(spec.racks)} racks for {spec.nodes} nodes: give one for each at most")
+    if any(not 0 < len(rack) <= LONGEST_RACK for rack in spec.racks):
+        raise InvalidSpecError(f"a rack has a name of 1 to {LONGEST_RACK} characters")
     if len(spec.ports) > spec.nodes:
         raise InvalidSpecError(f"{len(spec.ports)} ports for {spec.nodes} nodes: give one for each at most")
     if spec.host != "localhost":

@@ -172,6 +172,11 @@ def flip(path: Path) -> None:
     log.write_bytes(data)
 
 
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 def escape(path: Path) -> None:
     manifest = json.loads((path / MANIFEST).read_text())
     manifest["files"][0]["path"] = "../../etc/passwd"
@@ -183,7 +188,20 @@ def escape(path: Path) -> None:
     [
         (change(format=2), r"format 2 by kwire .*reads format 1"),
         (change(kwire="99.0.0"), "newer than this one"),
-        (change(kwire=None), "newer than this one"),
+        (change(kwire=None), "does not tell which kwire"),
+        (change(kwire="9" * 5000), "does not tell which kwire"),
+        (change(format=True), "no manifest"),
+        (change(nodes=[{"node_id": 1, "rack": 5}]), "5 is no text"),
+        (change(nodes=[{"node_id": each, "rack": None} for each in range(101)]), "1 to 100 nodes, not 101"),
+        (change(nodes=[{"node_id": 1, "rack": "r" * 40_000}]), "1 to 1000 characters"),
+        (change(configs={"metadata.log.dir": "/tmp"}), "metadata.log.dir cannot be set"),
+        (change(as_version="99"), "no release of Kafka"),
+        (change(as_version=5), "5 is no text"),
+        (change(clock={"now_ms": None, "frozen": False, "rate": 0}), "cannot run at 0 times"),
+        (change(clock={"now_ms": 10**30, "frozen": True, "rate": 1}), "now_ms"),
+        (change(files=[]), "meta.properties is missing"),
+        (lambda path: pipe(path / "data/meta.properties"), "no regular file"),
+        (lambda path: pipe(path / MANIFEST), "no regular file"),
         (change(files=3), "damaged"),
         (change(nodes=[]), "damaged"),
         (change(clock={}), "damaged"),

@@ -140,6 +140,7 @@ def test_clusters_come_and_go_and_nothing_piles_up(tmp_path: Path) -> None:
         (ClusterSpec(name="x" * 101), "101 characters"),
         (ClusterSpec(nodes=0), "1 to 100 nodes"),
         (ClusterSpec(racks=["a", "b"]), "2 racks for 1 nodes"),
+        (ClusterSpec(racks=["r" * 1001]), "1 to 1000 characters"),
         (ClusterSpec(ports=[0, 0]), "2 ports for 1 nodes"),
         (ClusterSpec(configs={"log.dirs": "/tmp"}), "log.dirs cannot be set"),
         (ClusterSpec(configs={"num.partitions": "many"}), "num.partitions"),
@@ -147,6 +148,7 @@ def test_clusters_come_and_go_and_nothing_piles_up(tmp_path: Path) -> None:
         (ClusterSpec(now_ms=-1), "now_ms"),
         (ClusterSpec(host="example.org"), "no IP address"),
         (ClusterSpec(configs={"kwire.cluster.id": "x"}), "kwire.cluster.id cannot be set"),
+        (ClusterSpec(configs={"kwire.virtual.clusters.max": "9"}), "kwire.virtual.clusters.max cannot be set"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_made(tmp_path: Path, spec: ClusterSpec, told: str) -> None:
