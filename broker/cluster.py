@@ -30,9 +30,7 @@ from broker.config.broker_config import BrokerConfig
 from broker.config.rules import Rules
 from broker.controller.bootstrap import feature_records
 from broker.controller.controller import Controller
-from broker.controller.decisions.brokers import Registration
 from broker.controller.decisions.features import METADATA_VERSION
-from broker.controller.image import Endpoint as RegisteredEndpoint
 from broker.controller.image import ImageChange, ImageError, TopicImage
 from broker.controller.names import CLUSTER_METADATA_TOPIC
 from broker.controller.ports import RESOURCE_TOPIC
@@ -51,6 +49,7 @@ from broker.metadata_log import (
     write_bootstrap,
 )
 from broker.nodes.node import RUNNING, Node
+from broker.nodes.registration import registration
 from broker.nodes.replicas import Replicas
 from broker.nodes.router import Router
 from broker.nodes.spec import NodeSpec
@@ -65,7 +64,6 @@ from broker.settings import (
 from broker.snapshot_generator import SnapshotGenerator
 from broker.start_error import StartError
 from broker.thread_work import ThreadWork
-from broker.versions import SUPPORTED_FEATURES
 from kwire import uuids
 from kwire.errors import ApiError, KwireError
 from log.config import LogConfig
@@ -84,7 +82,6 @@ RunInThread = Callable[[Callable[[], None]], Deferred[None]]
 
 # The end of the year 9999: a driven clock may be beyond what a date can tell.
 _LAST_DATE_MS: Final = 253_402_300_799_000
-_PROTOCOL_NUMBERS: Final = {"PLAINTEXT": 0, "SSL": 1, "SASL_PLAINTEXT": 2, "SASL_SSL": 3}
 
 
 class Cluster:
@@ -375,32 +372,11 @@ class Cluster:
         """The node joins the cluster. previous_epoch: its broker epoch when it last stopped cleanly, or -1."""
         for endpoint in endpoints:
             self.addresses.add(node.node_id, endpoint)
-        directories = [
-            directory.properties.directory_id
-            for directory in self.manager.online_directories
-            if directory.properties is not None and directory.properties.directory_id is not None
-        ]
-        registration = Registration(
-            broker_id=node.node_id,
-            incarnation_id=node.incarnation_id,
-            endpoints=tuple(
-                RegisteredEndpoint(
-                    endpoint.listener,
-                    (endpoint.advertised or (endpoint.bound_host, 0))[0] or endpoint.bound_host,
-                    (endpoint.advertised or ("", endpoint.bound_port))[1] or endpoint.bound_port,
-                    _PROTOCOL_NUMBERS[endpoint.protocol],
-                )
-                for endpoint in endpoints
-            ),
-            features=SUPPORTED_FEATURES,
-            directories=tuple(directories),
-            rack=node.rack,
-            previous_epoch=previous_epoch,
-        )
+        joining = registration(node, self.manager, endpoints, previous_epoch)
         if self.goes_on and self.controller.image.is_active(node.node_id):
-            epoch = self.controller.move_broker(registration)
+            epoch = self.controller.move_broker(joining)
         else:
-            epoch = self.controller.register_broker(registration)
+            epoch = self.controller.register_broker(joining)
         if node is self.node:
             self._broker_epoch = epoch
 

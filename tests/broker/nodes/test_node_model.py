@@ -214,7 +214,7 @@ class NodeLives(RuleBasedStateMachine):
             for offset, text, committed in pending:
                 if not committed.done:
                     known.pending.append((offset, text, committed))
-                elif not _failed(committed):
+                elif not _failed(committed) and key[0] != "unclean":  # there whoever is left may lead
                     known.acknowledged[offset] = text
             if not known.acknowledged:
                 continue
