@@ -85,8 +85,10 @@ def test_a_restore_whose_port_is_taken_leaves_the_cluster_as_it_was(
         async with plane(tmp_path) as p:
             virtual = await kept(p)
             with socket.socket() as thief:
+                thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
                 def take(ports: list[int]) -> None:
+                    thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     thief.bind(("127.0.0.1", ports[0]))
                     thief.listen()
 
