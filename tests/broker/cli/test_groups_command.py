@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,14 +41,23 @@ def member(command: Command, group: str) -> Iterator[Any]:
     from kafka import KafkaConsumer
 
     consumer = KafkaConsumer(
-        "orders", bootstrap_servers=command.address, group_id=group, client_id="c1", enable_auto_commit=False
+        bootstrap_servers=command.address, group_id=group, client_id="c1", enable_auto_commit=False
     )
     try:
-        while not consumer.assignment():
-            consumer.poll(50)
+        # Known before the group is joined: kafka-python may else assign nothing and not notice.
+        _until(lambda: consumer.partitions_for_topic("orders"))
+        consumer.subscribe(["orders"])
+        _until(lambda: consumer.poll(50) or consumer.assignment())
         yield consumer
     finally:
         consumer.close()
+
+
+def _until(ask: Callable[[], Any]) -> None:
+    for _ in range(200):
+        if ask():
+            return
+    raise AssertionError("it never came true")
 
 
 def offsets(command: Command, group: str) -> dict[int, int]:
