@@ -29,7 +29,7 @@ def test_it_is_understood(line: str) -> None:
     command: click.Command = cli
     context = click.Context(cli, info_name="kwire")
     while isinstance(command, click.Group):
-        name = arguments.pop(0)
+        name = arguments.pop(0).removeprefix("--")
         found = command.get_command(context, name)
         assert found is not None, f"no command {name}"
         command = found
