@@ -16,7 +16,7 @@ from broker.contents.model import (
     SeedRecord,
     TopicContents,
 )
-from broker.contents.offsets import commit, led
+from broker.contents.offsets import commit, led, next_turn
 from broker.contents.partitioning import partition_for_key
 from broker.controller.decisions.topics import CreatedTopic, NewTopic
 from broker.controller.ports import RESOURCE_TOPIC
@@ -79,7 +79,7 @@ async def apply(cluster: Cluster, contents: Contents) -> Applied:
         offsets = 0
         for group in contents.groups:
             offsets += await commit(cluster, group)
-    except BaseException:
+    except Exception:  # not where the cluster itself is gone
         await cluster.controller.delete_topics([topic_id for _, topic_id in created])
         raise
     names = {name for name, _ in created}
@@ -222,6 +222,8 @@ async def _seed(cluster: Cluster, planned: Sequence[_Planned]) -> int:
             if partition is None:
                 raise ContentsError([Problem(each.path, f"partition {index} has no leader to write records to")])
             for batch in _batches(records, cluster.clock.now_ms(), min(largest, _BATCH_BYTES)):
+                if waiting:
+                    await next_turn(cluster)  # others are served meanwhile
                 try:
                     info = partition.append(memoryview(batch))
                 except KwireError as error:

@@ -92,7 +92,7 @@ async def _committed(
         except ApiError as error:
             if error.code != ErrorCode.COORDINATOR_LOAD_IN_PROGRESS:
                 raise
-        await _next_turn(cluster)
+        await next_turn(cluster)
     raise ApiError(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
 
 
@@ -123,7 +123,8 @@ async def _coordinator(cluster: Cluster, group_id: str) -> GroupCoordinator:
     return node.groups
 
 
-def _next_turn(cluster: Cluster) -> Deferred[None]:
+def next_turn(cluster: Cluster) -> Deferred[None]:
+    """Done when the loop has served what waits."""
     done: Deferred[None] = Deferred()
     cluster.clock.call_later(0, lambda: done.resolve(None))
     return done

@@ -51,6 +51,7 @@ MAX_CONFIGS: Final = 1_000
 MAX_VALUES: Final = 20_000_000
 """How many values a declaration may hold, an alias counted as often as it is used."""
 MAX_DEPTH: Final = 100
+_SMALL: Final = 16
 
 _TOP: Final = ("topics", "groups")
 _TOPIC: Final = ("partitions", "replication_factor", "configs", "records")
@@ -276,7 +277,7 @@ def _offset(check: Checker, value: Any, path: Path) -> int | None:
 def _size(value: Any) -> int | None:
     """How many values there are, shared ones counted each time they stand; None when nested too deep or in a ring.
 
-    Each object is looked at once, so an alias bomb costs what its text does.
+    Each large object is looked at once, so an alias bomb costs what its text does, times a small number.
     """
     known: dict[int, int] = {}
 
@@ -288,7 +289,9 @@ def _size(value: Any) -> int | None:
         size = known.get(id(each))
         if size is None:
             inner = each.values() if isinstance(each, dict) else each
-            size = known[id(each)] = 1 + sum(measure(one, depth + 1) for one in inner)
+            size = 1 + sum(measure(one, depth + 1) for one in inner)
+            if size > _SMALL:
+                known[id(each)] = size
         return size
 
     try:

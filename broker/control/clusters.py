@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -13,7 +13,10 @@ from broker.http.endpoint import Call, Endpoint
 from broker.virtual.spec import LONGEST_NAME, MOST_NODES, ClusterSpec
 
 if TYPE_CHECKING:
+    from broker.contents.model import Contents
     from broker.virtual.cluster import VirtualCluster
+
+_SMALL_BYTES: Final = 256 * 1024
 
 Name = Annotated[
     str,
@@ -119,7 +122,7 @@ async def create_cluster(call: Call, body: NewCluster) -> ClusterView:
         nodes=body.nodes,
         racks=body.racks,
         configs=body.configs,
-        contents=parse_contents({"topics": body.topics, "groups": body.groups}),
+        contents=await _contents(call, {"topics": body.topics, "groups": body.groups}),
         as_version=body.as_version,
         seed=body.seed,
         now_ms=body.now_ms,
@@ -128,13 +131,23 @@ async def create_cluster(call: Call, body: NewCluster) -> ClusterView:
     )
     clusters = call.plane.clusters
     virtual = clusters.create(spec)
+    call.ends = virtual.ends
     try:
         await call.wait(virtual.ready)
+        call.check_cluster()
     except BaseException:  # the client went away, too: nobody would know the name
         if virtual in clusters.all():
             clusters.delete(virtual.name)
         raise
     return view(virtual)
+
+
+async def _contents(call: Call, declared: dict[str, Any]) -> Contents:
+    """A million records take seconds to read: not on the loop."""
+    length = call.headers.get("content-length", "")
+    if length.isdecimal() and int(length) <= _SMALL_BYTES:
+        return parse_contents(declared)
+    return await call.wait(call.plane.server.reactor.run_in_thread(parse_contents, declared))
 
 
 def show_cluster(call: Call) -> ClusterView:

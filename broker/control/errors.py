@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Final
 
 from broker.config.values import InvalidConfigError
@@ -48,6 +49,12 @@ def explain(error: Exception) -> ControlError | None:
         return ControlError(400, "invalid_contents", str(error))
     if isinstance(error, StartError):
         return ControlError(400, "cannot_start", str(error))
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return ControlError(
+            503,
+            "no_descriptor",
+            "the process has no descriptor left: delete clusters, or allow it more (ulimit -n)",
+        )
     return None
 
 

@@ -31,4 +31,6 @@ class ControlPlane:
 
 def cluster_of(call: Call) -> VirtualCluster:
     """The cluster a path names. Raises UnknownClusterError (404)."""
-    return call.plane.clusters.get(call.path["cluster"])
+    virtual = call.plane.clusters.get(call.path["cluster"])
+    call.ends = virtual.ends
+    return virtual

@@ -85,6 +85,7 @@ async def produce(
         waiting.append(batch.partition.committed(info.last_offset + 1))
     committed = gather(waiting)
     if not await call.wait_at_most(committed, timeout_ms):
+        call.check_cluster()
         raise ControlError(
             503,
             ErrorCode.REQUEST_TIMED_OUT.name.lower(),

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from attrs import define, fields
 
+from broker.controller.names import CLUSTER_METADATA_TOPIC
 from broker.faults.layouts import Kind, all_layouts, field_of
 from broker.routes import Route, VersionRange
 from kwire.api_keys import ApiKey
@@ -176,6 +177,8 @@ def _check_action(spec: RuleSpec) -> None:
     if spec.is_disk and (spec.node is not None or spec.listener is not None):
         field = "node" if spec.node is not None else "listener"
         raise RuleError(field, f"{field} does not go with {chosen[0]}: the disk is the cluster's")
+    if spec.is_disk and spec.topic == CLUSTER_METADATA_TOPIC:
+        raise RuleError("topic", f"{chosen[0]} is not for {spec.topic}: the metadata log is left alone")
     if spec.is_connect and (spec.topic is not None or spec.partition is not None):
         raise RuleError("topic", "a connection is about no topic or partition: connect goes with node and listener")
     if spec.for_ms is not None and spec.until_ms is not None:

@@ -104,6 +104,9 @@ class Application:
         length = head.headers.get("content-length")
         if length is not None and int(length) > self.limits.body_bytes:  # h11 has seen that it is a number
             raise too_large(self.limits)
+        if length is not None and "transfer-encoding" in head.headers:
+            # Whoever is between us and the client may have read it by the other one.
+            raise ControlError(400, "invalid_request", "Content-Length and Transfer-Encoding exclude each other")
         has_body = (length is not None and int(length) > 0) or "transfer-encoding" in head.headers
         if not has_body:
             return

@@ -178,6 +178,7 @@ class Call:
     stopping: trio.Event
     gone: trio.Event
     call_later: CallLater
+    ends: trio.Event | None = None
 
     @property
     def over(self) -> bool:
@@ -197,17 +198,29 @@ class Call:
         return any(each.partition(";")[0].strip() == media_type for each in wanted)
 
     async def wait(self, awaited: Deferred[T] | Coroutine[Any, None, T]) -> T:
-        """The value of a Deferred, or of a coroutine of the broker's that awaits Deferreds; or its error."""
+        """The value of a Deferred, or of a coroutine of the broker's that awaits Deferreds; or its error.
+
+        ControlError when its cluster ends first.
+        """
         deferred = awaited if isinstance(awaited, Deferred) else start(awaited)
         if not deferred.done:
             woken = trio.Event()
             deferred.add_callback(lambda _done: woken.set())
-            await woken.wait()
+            await _first(woken, *(() if self.ends is None else (self.ends,)))
+        if not deferred.done:
+            self.check_cluster()
         return deferred.result()
 
+    def check_cluster(self) -> None:
+        """Raises ControlError 409 when the cluster that was asked for is served no more."""
+        if self.ends is not None and self.ends.is_set():
+            raise ControlError(
+                409, "cluster_ended", "the cluster was deleted, or put back to a snapshot, while this request waited"
+            )
+
     async def wait_at_most(self, awaited: Deferred[Any], timeout_ms: float) -> bool:
-        """Wait for a Deferred no longer than this by the machine's clock, nor when the broker stops or the client goes.
-        Whether it is done.
+        """Wait for a Deferred no longer than this by the machine's clock, nor when the broker stops, the client goes or
+        its cluster ends. Whether it is done.
         """
         if awaited.done:
             return True
@@ -217,14 +230,19 @@ class Call:
         timer = self.call_later(timeout_ms, woken.set)
         awaited.add_callback(lambda _done: woken.set())
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_set_when, self.stopping, woken)
-                nursery.start_soon(_set_when, self.gone, woken)
-                await woken.wait()
-                nursery.cancel_scope.cancel()
+            await _first(woken, self.stopping, self.gone, *(() if self.ends is None else (self.ends,)))
         finally:
             timer.cancel()
         return awaited.done
+
+
+async def _first(woken: trio.Event, *others: trio.Event) -> None:
+    """Until `woken` is set, which any of the others does."""
+    async with trio.open_nursery() as nursery:
+        for each in others:
+            nursery.start_soon(_set_when, each, woken)
+        await woken.wait()
+        nursery.cancel_scope.cancel()
 
 
 async def _set_when(first: trio.Event, then: trio.Event) -> None:

@@ -32,6 +32,7 @@ _SECRET: Final = frozenset(
 _ENTRY_BYTES: Final = 1_000
 _PER_BYTE: Final = 6
 _PER_BATCH_BYTES: Final = 400
+_NOTE_BYTES: Final = 60
 
 
 class Entry:
@@ -102,7 +103,9 @@ class Entry:
         self.outcome = exchange.outcome
         self.response_bytes = exchange.response_bytes
         kept = self.size - _ENTRY_BYTES
+        notes_bytes = sum(len(note) + _NOTE_BYTES for note in exchange.notes)
         if self.api in _SECRET:
+            self.size += notes_bytes
             self._errors = errors_of(exchange.response)
             return
         record_bytes = 0
@@ -117,7 +120,7 @@ class Entry:
             self._errors = errors_of(exchange.response)
             response, self.omitted, answered = None, True, 0
         self._response = response
-        self.size = _ENTRY_BYTES + kept + (answered if type(response) is bytes else answered * _PER_BYTE)
+        self.size = _ENTRY_BYTES + notes_bytes + kept + (answered if type(response) is bytes else answered * _PER_BYTE)
         if record_bytes:
             self.size += _PER_BATCH_BYTES
 

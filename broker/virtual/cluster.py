@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import trio
+
 from broker.deferred import Deferred, resolved
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class VirtualCluster:
         self.created_ms = cluster.clock.now_ms()
         self.snapshots: dict[str, Snapshot] = {}
         self.ready: Deferred[Any] = resolved(None)
+        self.ends = trio.Event()
+        """Set when `cluster` is not served any more: deleted, or replaced (then there is another event here)."""
         self._faults: Faults | None = None
         self._on_replaced: list[Replaced] = []
         self._on_deleted: list[Callable[[], None]] = []
@@ -98,9 +102,12 @@ class VirtualCluster:
         old, self.cluster = self.cluster, cluster
         for fn in self._on_replaced:
             fn(old, cluster)
+        self.ends.set()
+        self.ends = trio.Event()
 
     def deleted(self) -> None:
         """For the registry."""
+        self.ends.set()
         for fn in self._on_deleted:
             fn()
         self._on_deleted.clear()

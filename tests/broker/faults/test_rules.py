@@ -183,3 +183,9 @@ def test_each_action_alone() -> None:
             if other != one:
                 with pytest.raises(RuleError, match="exclude each other"):
                     parse({one: values.get(one, True), other: values.get(other, True)}, ROUTES)
+
+
+@pytest.mark.parametrize("action", [{"disk_full": True}, {"disk_error": "append"}])
+def test_a_disk_rule_that_would_never_act_is_refused(action: dict[str, Any]) -> None:
+    with pytest.raises(RuleError, match="the metadata log is left alone"):
+        parse({"topic": "__cluster_metadata", **action}, ROUTES)

@@ -149,10 +149,15 @@ def test_what_is_no_http() -> None:
                 (b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", 400),
                 (b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
                 (b"POST /things HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+                (
+                    b"POST /things HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n"
+                    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /text HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                    400,
+                ),
             ):
                 answer = await raw(door, data)
                 assert status_of(answer) == status, (data[:40], answer)
-                assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["message"]
+                assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["message"]  # and nothing after it
             assert (await door.request("GET", "/text")).status == 200
 
     trio.run(main)

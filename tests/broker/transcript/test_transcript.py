@@ -139,6 +139,11 @@ def test_bounds(tmp_path: Path) -> None:
             view = await plane.get(path)
             assert view["bytes"] <= 10_000
             assert 0 < view["kept"] < 10
+            for number in range(50):  # what they note takes memory as well
+                rule = {"name": f"{number:x>99}", "api": "Produce", "throttle_ms": 0}
+                await plane.post(path.replace("transcript", "faults"), rule)
+            await client.produce("t", b"x")
+            assert (await plane.get(path))["kept"] == 0
 
     trio.run(main)
 
