@@ -83,21 +83,21 @@ def show_clock(call: Call) -> ClockView:
 
 async def freeze(call: Call) -> ClockView:
     clock = clock_of(call)
-    await call.wait(clock.idle())
+    await _free(call, clock)
     clock.freeze()
     return view(clock)
 
 
 async def resume(call: Call) -> ClockView:
     clock = clock_of(call)
-    await call.wait(clock.idle())
+    await _free(call, clock)
     clock.resume()
     return view(clock)
 
 
 async def set_rate(call: Call, body: Rate) -> ClockView:
     clock = clock_of(call)
-    await call.wait(clock.idle())
+    await _free(call, clock)
     try:
         clock.set_rate(body.rate)
     except ClockError as error:
@@ -112,7 +112,7 @@ async def advance(call: Call, body: Advance) -> ClockView:
     cluster = cluster_of(call).cluster
     await _settled(call, cluster)
     # Whether it is a way forward is known when whoever is before us has arrived.
-    await call.wait(clock.idle())
+    await _free(call, clock)
     try:
         ms = clock.ms_until(body.to_ms) if body.ms is None and body.to_ms is not None else body.ms or 0.0
         way = clock.advance_in_portions(ms)
@@ -128,6 +128,12 @@ async def advance(call: Call, body: Advance) -> ClockView:
     arrived = view(clock)
     await _settled(call, cluster)
     return arrived
+
+
+async def _free(call: Call, clock: DrivenClock) -> None:
+    """No advance is under way. Whoever waited as well may have begun one between our being woken and our turn."""
+    while clock.advancing:
+        await call.wait(clock.idle())
 
 
 async def _settled(call: Call, cluster: Cluster) -> None:
