@@ -12,10 +12,12 @@ WATCH = """
 import os, threading
 from broker.cli.owner import watch_owner
 told = threading.Event()
-watch_owner(told.set, patience_ms={patience_ms}, give_up=lambda: os._exit(7))
+def gone():
+    print("gone", flush=True)
+    told.set()
 print("ready", flush=True)
+watch_owner(gone, patience_ms={patience_ms}, give_up=lambda: os._exit(7))
 told.wait()
-print("gone", flush=True)
 {then}
 """
 
