@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from kwire.testing.errors import KwireError, WaitTimeoutError
 
@@ -57,12 +58,46 @@ async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
         found: T = await trio.to_thread.run_sync(call, abandon_on_cancel=True)
         return found
     # Who runs asyncio has loaded it.
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None:
+    if "asyncio" not in sys.modules:
         raise RuntimeError("neither asyncio nor trio runs here")
-    asyncio.get_running_loop()
-    answer: T = await asyncio.to_thread(call)
+    answer: T = await _in_thread_of_asyncio(call)
     return answer
+
+
+async def _in_thread_of_asyncio(call: Callable[[], T]) -> T:
+    """In a thread of its own: a loop that ends waits for those of its executor, also where nobody awaits them."""
+    import asyncio
+    import contextvars
+    import threading
+
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def tell(result: T | None, error: BaseException | None) -> None:
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(cast(T, result))
+        elif isinstance(error, StopIteration):
+            # A future cannot carry it.
+            answer.set_exception(RuntimeError(f"the call raised {error!r}"))
+        else:
+            answer.set_exception(error)
+
+    def run() -> None:
+        result: T | None = None
+        error: BaseException | None = None
+        try:
+            result = context.run(call)
+        except BaseException as raised:
+            error = raised
+        # Who no longer has a loop no longer waits.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(tell, result, error)
+
+    threading.Thread(target=run, name="kwire-in-thread", daemon=True).start()
+    return await answer
 
 
 def _running_trio() -> Any:

@@ -63,3 +63,27 @@ def test_in_a_thread_of_asyncio_and_of_trio() -> None:
 def test_in_neither_it_is_an_error() -> None:
     with pytest.raises(RuntimeError):
         thread_of("x").send(None)
+
+
+def test_an_asyncio_loop_ends_while_the_thread_of_a_cancelled_call_still_waits() -> None:
+    release, ended = threading.Event(), threading.Event()
+
+    def work() -> None:
+        release.wait(10)
+        ended.set()
+
+    async def conversation() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(in_thread(work), 0.01)
+
+    asyncio.run(conversation())
+    assert not ended.is_set()
+    release.set()
+    assert ended.wait(10)
+
+
+def test_errors_arrive_from_a_thread_of_asyncio() -> None:
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(in_thread(lambda: 1 / 0))
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        asyncio.run(in_thread(lambda: next(iter(()))))
