@@ -147,13 +147,18 @@ def _warning(config: BrokerConfig, name: str) -> str | None:
         return None if config.get_int("kwire.nodes") > 1 else f"{name} has no effect: there is one node"
     if name in _WITHOUT_EFFECT:
         return f"{name} has no effect: {_WITHOUT_EFFECT[name]}"
-    if config.definition(name) is not None or name.startswith(_PLUGIN_PREFIXES):
-        return None
-    if name in _REMOVED:
+    if name in _REMOVED and config.definition(name) is None:
         return f"{name} is not a setting of Kafka 4 any more and has no effect: {_REMOVED[name]}"
+    if not is_unknown(config, name):
+        return None
     nearest = nearest_setting(name)
     hint = f"; did you mean {nearest}?" if nearest else ""
     return f"{name} is not a known setting and has no effect{hint}"
+
+
+def is_unknown(config: BrokerConfig, name: str) -> bool:
+    """Whether it was never a setting, of the broker or of a plugin."""
+    return config.definition(name) is None and not name.startswith(_PLUGIN_PREFIXES) and name not in _REMOVED
 
 
 def nearest_setting(name: str) -> str | None:

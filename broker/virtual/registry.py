@@ -97,6 +97,7 @@ class VirtualClusters:
         """A new cluster that serves; `ready` is done when what it declares is there. Raises VirtualError."""
         spec = spec if spec is not None else ClusterSpec()
         check(spec)
+        self._check_names(spec)
         name = self._name(spec)
         clock = DrivenClock(spec.now_ms)
         nodes = node_specs(spec.nodes, list(spec.racks))
@@ -306,6 +307,20 @@ class VirtualClusters:
             storage.discard()
             raise
         return cluster, storage
+
+    def _check_names(self, spec: ClusterSpec) -> None:
+        """What is asked for one cluster is meant to act: a name that is no setting's is a mistake."""
+        if not spec.configs:
+            return
+        from broker.config.sources import is_unknown, nearest_setting
+
+        config = self._config(spec)
+        for name in spec.configs:
+            if is_unknown(config, name):
+                nearest = nearest_setting(name)
+                raise InvalidSpecError(
+                    f"{name} is no setting of a broker" + (f"; did you mean {nearest}?" if nearest else "")
+                )
 
     def _config(self, spec: ClusterSpec) -> BrokerConfig:
         try:

@@ -144,6 +144,8 @@ def test_clusters_come_and_go_and_nothing_piles_up(tmp_path: Path) -> None:
         (ClusterSpec(ports=[0, 0]), "2 ports for 1 nodes"),
         (ClusterSpec(configs={"log.dirs": "/tmp"}), "log.dirs cannot be set"),
         (ClusterSpec(configs={"num.partitions": "many"}), "num.partitions"),
+        (ClusterSpec(configs={"num.partition": "3"}), "did you mean num.partitions"),
+        (ClusterSpec(configs={"retention.ms": "3"}), "retention.ms is no setting of a broker; did you mean"),
         (ClusterSpec(as_version="0.1"), "no release of Kafka"),
         (ClusterSpec(now_ms=-1), "now_ms"),
         (ClusterSpec(host="example.org"), "no IP address"),
