@@ -18,6 +18,7 @@ from attrs import define, field
 
 from compat_tests.certificates import Certificates
 from compat_tests.processes import start_process
+from tools.free_ports import free_ports
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 KAFKA_VERSION = "4.3.1"
@@ -53,15 +54,6 @@ _LOG4J = """<?xml version="1.0" encoding="UTF-8"?>
 
 class TargetUnavailableError(Exception):
     """The target cannot be started here (no Java, no Maven, ...): the text says what is missing."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that are free now; all are held together so that they differ."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 def answers_requests(host: str, port: int) -> bool:

@@ -21,9 +21,9 @@ from compat_tests.targets import (
     REPOSITORY,
     answers_requests,
     find_java,
-    free_ports,
     kafka_jars,
 )
+from tools.free_ports import free_ports
 
 Kind = Literal["kafka", "kwire"]
 Quorum = Literal["static", "dynamic"]

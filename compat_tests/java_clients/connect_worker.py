@@ -12,7 +12,7 @@ from typing import Any
 from compat_tests.java_clients.clients import Java, eventually
 from compat_tests.java_clients.jvm import java_command
 from compat_tests.processes import start_process
-from compat_tests.targets import free_ports
+from tools.free_ports import free_ports
 
 WORKER = "org.apache.kafka.connect.cli.ConnectDistributed"
 

@@ -14,9 +14,9 @@ from compat_tests.targets import (
     KafkaBroker,
     TargetUnavailableError,
     find_java,
-    free_ports,
     maven_jars,
 )
+from tools.free_ports import free_ports
 
 PAST_VERSION: Final = "3.9.1"
 PAST_JARS: Final = REPOSITORY / ".cache" / f"kafka-{PAST_VERSION}-broker"

@@ -114,12 +114,13 @@ def test_text_is_text_and_nothing_is_none() -> None:
 
 
 def test_nobody_there_is_said_with_what_to_do() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with pytest.raises(
-        BrokerUnreachableError, match=rf"no kwire answers at http://127.0.0.1:{port}.*kwire serve --http"
-    ):
-        ControlClient(f"http://127.0.0.1:{port}").request("GET", "/v1")
+    with socket.socket() as held:  # and does not listen
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        with pytest.raises(
+            BrokerUnreachableError, match=rf"no kwire answers at http://127.0.0.1:{port}.*kwire serve --http"
+        ):
+            ControlClient(f"http://127.0.0.1:{port}").request("GET", "/v1")
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:1", "http://", "ftp://x"])

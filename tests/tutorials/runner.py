@@ -17,7 +17,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from attrs import define, field
+
+from tools.free_ports import free_ports
 
 PORTS = ("9092", "9380")
 _FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -89,7 +90,7 @@ class Reader:
 
     directory: Path
     environment: Mapping[str, str]
-    ports: dict[str, int] = field(factory=lambda: {port: _free_port() for port in PORTS})
+    ports: dict[str, int] = field(factory=lambda: dict(zip(PORTS, free_ports(len(PORTS)), strict=True)))
     _shell: subprocess.Popen[str] = field(init=False)
 
     def __enter__(self) -> Reader:
@@ -170,8 +171,3 @@ class Reader:
                 return int(code), "".join(lines)
             lines.append(line)
         raise AssertionError(f"$ {text}\nended the shell\n{''.join(lines)}")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])

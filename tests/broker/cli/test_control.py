@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,8 +104,11 @@ def test_refusals(status: int, error: dict[str, Any], said: list[str]) -> None:
 
 
 def test_nobody_answers() -> None:
-    result = CliRunner().invoke(shown, ["--http", "http://127.0.0.1:1"])
+    with socket.socket() as held:  # and does not listen
+        held.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+        result = CliRunner().invoke(shown, ["--http", f"http://{address}"])
     assert result.exit_code == 3
-    assert "127.0.0.1:1" in result.stderr
+    assert address in result.stderr
     assert "`kwire serve --http`" in result.stderr
     assert "other Kafkas have nothing like it" in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime
 
 import pytest
@@ -164,11 +165,14 @@ def test_wrong_usage(command: Command, arguments: list[str], said: str) -> None:
 
 
 def test_nobody_answers(command: Command) -> None:
-    said = command.refused("topics", "list", "-b", "127.0.0.1:1", code=3)
-    assert "no broker answers at 127.0.0.1:1: Connection refused" in said
-    assert "kwire serve" in said
-    # One that answers is enough.
-    assert command.rows("topics", "list", "-b", f"127.0.0.1:1,{command.address}") == []
+    with socket.socket() as held:  # and does not listen
+        held.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+        said = command.refused("topics", "list", "-b", address, code=3)
+        assert f"no broker answers at {address}: Connection refused" in said
+        assert "kwire serve" in said
+        # One that answers is enough.
+        assert command.rows("topics", "list", "-b", f"{address},{command.address}") == []
 
 
 def test_configs_of_topics(command: Command) -> None:

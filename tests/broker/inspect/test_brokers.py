@@ -15,8 +15,9 @@ from broker.cli.dump import Selection, select
 from broker.inspect.check import Checker
 from broker.inspect.entries import DumpOptions
 from broker.inspect.findings import Finding, Severity
-from compat_tests.targets import KAFKA_JARS, KafkaBroker, KwireBroker, OwnBroker, find_java, free_ports
+from compat_tests.targets import KAFKA_JARS, KafkaBroker, KwireBroker, OwnBroker, find_java
 from tests.broker.inspect.kafka_load import load
+from tools.free_ports import free_ports
 
 SETTINGS = {
     "offsets.topic.num.partitions": "3",
