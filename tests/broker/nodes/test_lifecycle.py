@@ -163,6 +163,7 @@ async def test_the_active_controller_is_a_node_that_runs(tmp_path: Path) -> None
         client = await world.at(3)
         quorum = (await client.send(DescribeQuorumRequest(topics=[asked]), 2)).topics[0].partitions[0]
         assert (quorum.leader_id, [each.replica_id for each in quorum.current_voters]) == (2, [1, 2, 3])
+        assert quorum.high_watermark == quorum.current_voters[0].log_end_offset
         assert (await client.send(MetadataRequest(), 12)).controller_id == 2
         cluster = await client.send(DescribeClusterRequest(include_fenced_brokers=True), 2)
         assert [(each.broker_id, each.is_fenced) for each in cluster.brokers] == [(1, True), (2, False), (3, False)]

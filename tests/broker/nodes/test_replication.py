@@ -75,6 +75,17 @@ async def test_a_frozen_replica_falls_out_of_the_isr(tmp_path: Path) -> None:
 
 
 @in_trio
+async def test_leaders_report_isrs_by_id(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as world:
+        await world.create("t", [[3, 1, 2]])
+        assert world.partition("t").isr == (3, 1, 2)
+        world.stop(2)
+        assert world.partition("t").isr == (3, 1)
+        world.start(2)
+        assert world.partition("t").isr == (1, 2, 3)
+
+
+@in_trio
 async def test_too_few_in_sync(tmp_path: Path) -> None:
     async with nodes(tmp_path) as world:
         await world.create("t", [[1, 2, 3]], min_insync_replicas="2")
