@@ -21,6 +21,7 @@ from broker.faults.answers import (
     Failure,
     Key,
     Resolve,
+    Subject,
     copied,
     described,
     elements,
@@ -247,8 +248,6 @@ class FaultInterceptor:
         return merge.told
 
     def _of_session(self, exchange: Exchange, named: set[Key]) -> list[Element]:
-        from broker.faults.answers import Subject
-
         found = []
         for target in self._session_targets(exchange.ctx.node_id, exchange.request.session_id):
             name = target.topic or self._resolve(target.topic_id)
@@ -302,14 +301,21 @@ class FaultInterceptor:
     def _waiting(self, exchange: Exchange, delay_ms: int, stalls: Sequence[Rule]) -> Deferred[None] | None:
         """Done when the delay is over and every stalling rule has let go; None: at once."""
         waits: list[Deferred[None]] = []
+        forgets: list[Callable[[], None]] = []
         if delay_ms > 0:
             delayed: Deferred[None] = Deferred()
-            self._clock.call_later(delay_ms, lambda: delayed.resolve(None))
+            forgets.append(self._clock.call_later(delay_ms, lambda: delayed.resolve(None)).cancel)
             waits.append(delayed)
         for rule in stalls:
-            waits.append(self._stalled(exchange, rule))
+            waits.append(self._stalled(rule, forgets))
         if not waits:
             return None
+
+        def forget_all() -> None:
+            for forget in forgets:
+                forget()
+
+        exchange.when_gone = forget_all
         done: Deferred[None] = Deferred()
         left = len(waits)
 
@@ -323,9 +329,11 @@ class FaultInterceptor:
             each.add_callback(one)
         return done
 
-    def _stalled(self, exchange: Exchange, rule: Rule) -> Deferred[None]:
+    def _stalled(self, rule: Rule, forgets: list[Callable[[], None]]) -> Deferred[None]:
+        """forgets: gets what lets go of all that is kept for it."""
         released: Deferred[None] = Deferred()
         rule.stalled.add(released)
+        forgets.append(lambda: rule.stalled.discard(released))
         if rule.spec.stall is not True:
 
             def time_over() -> None:
@@ -333,8 +341,7 @@ class FaultInterceptor:
                 if not released.done:
                     released.resolve(None)
 
-            self._clock.call_later(rule.spec.stall, time_over)
-        exchange.when_gone = lambda: rule.stalled.discard(released)
+            forgets.append(self._clock.call_later(rule.spec.stall, time_over).cancel)
         return released
 
     def _settle(self, exchange: Exchange, plan: _Plan) -> None:

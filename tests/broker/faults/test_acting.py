@@ -236,6 +236,26 @@ def test_a_stall_lasts_until_its_rule_goes_or_its_time_is_over(tmp_path: Path) -
     trio.run(main)
 
 
+def test_nothing_is_kept_by_any_of_the_rules_that_held_back_who_is_gone(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with faulty(tmp_path) as plane:
+            client = await plane.connect()
+            client.client_id = "stuck"
+            given = {"client_id": "stuck"}
+            stalls = [plane.faults.add({**given, "stall": stall}) for stall in (True, 2, True)]
+            plane.faults.add({**given, "delay_ms": 1})
+            await client.send_only(ApiVersionsRequest(), 1)
+            while not all(rule.fired for rule in stalls):
+                await _turns(plane, 1)
+            assert plane.clock.timers.next_due_ms() == plane.clock.monotonic_ms() + 1
+            await client.stream.aclose()
+            await _turns(plane)
+            assert [len(rule.stalled) for rule in stalls] == [0, 0, 0]
+            assert (plane.clock.timers.next_due_ms() or 3) > plane.clock.monotonic_ms() + 2, "their timers are gone"
+
+    trio.run(main)
+
+
 def test_drops_and_cuts(tmp_path: Path) -> None:
     async def main() -> None:
         async with faulty(tmp_path) as plane:
