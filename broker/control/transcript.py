@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import msgspec
 from attrs import evolve
@@ -11,6 +11,7 @@ from msgspec import Meta
 from broker.control.plane import cluster_of
 from broker.http.bodies import encode
 from broker.http.endpoint import Call, ControlError, Endpoint, Event, EventStream, Text
+from broker.interception import Outcome
 from broker.routes import api_name
 from broker.transcript.entry import Entry
 from broker.transcript.filters import ANY_ERROR, NO_ERROR, Filter
@@ -30,8 +31,6 @@ _ERRORS: Final = {
     "NONE": NO_ERROR,
     "0": NO_ERROR,
 }
-
-Outcome = Literal["open", "answered", "unanswered", "request dropped", "reply dropped", "closed", "gone", "failed"]
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True):
@@ -170,7 +169,7 @@ def view(entry: Entry, transcript: Transcript, *, bodies: bool = True) -> Exchan
         latency_ms=round(entry.latency_ms, 3),
         request_bytes=entry.request_bytes,
         response_bytes=entry.response_bytes,
-        outcome=entry.outcome,  # type: ignore[arg-type]
+        outcome=entry.outcome,
         errors=entry.errors,
         topics=list(entry.topics(transcript.topic_name)),
         groups=list(entry.groups),

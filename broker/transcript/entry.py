@@ -13,7 +13,7 @@ from kwire.api_keys import ApiKey
 from kwire.messages import response_class
 
 if TYPE_CHECKING:
-    from broker.interception import Exchange
+    from broker.interception import Exchange, Outcome
 
 logger = logging.getLogger("kwire.transcript")
 
@@ -80,7 +80,7 @@ class Entry:
         self.latency_ms = 0.0
         self.request_bytes = exchange.request_bytes
         self.response_bytes = 0
-        self.outcome: str = "open"
+        self.outcome: Outcome = "open"
         self.notes: list[str] = exchange.notes
         self.omitted = False
         self.request: Any = None

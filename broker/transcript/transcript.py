@@ -54,7 +54,7 @@ class Transcript:
         self.bytes = 0
         self.next_sequence = 0
         self.dropped = 0
-        self._open: dict[int, Entry] = {}
+        self._open: dict[Entry, None] = {}
         self._followers: list[Follower] = []
         # Requests name topics by their ids, and are looked at when the topic may be gone.
         self._deleted_topics: dict[bytes, str] = {}
@@ -98,7 +98,7 @@ class Transcript:
     @property
     def open_ones(self) -> list[Entry]:
         """Requests without an answer so far."""
-        return list(self._open.values())
+        return list(self._open)
 
     def find(self, wanted: Filter) -> Iterator[Entry]:
         """The matching entries, the newest first."""
@@ -133,12 +133,14 @@ class Transcript:
     # -- the observer
 
     def began(self, exchange: Exchange) -> None:
-        self._open[exchange.number] = Entry(exchange, self.settings.samples)
+        entry = exchange.kept = Entry(exchange, self.settings.samples)
+        self._open[entry] = None
 
     def ended(self, exchange: Exchange) -> None:
-        entry = self._open.pop(exchange.number, None)
-        if entry is None:  # it began before we looked
+        entry: Entry | None = exchange.kept
+        if entry not in self._open:  # it began before we looked, or on the cluster that was here before a restore
             return
+        del self._open[entry]
         settings = self.settings
         entry.end(exchange, settings.samples, settings.body_bytes)
         entry.sequence = self.next_sequence

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import trio
 
+from broker.clock import ManualClock
+from broker.interception import Exchange
+from broker.transcript.transcript import Transcript, TranscriptSettings
 from kwire import uuids
 from kwire.messages.fetch import FetchRequest
 from kwire.messages.find_coordinator import FindCoordinatorRequest
@@ -263,6 +268,23 @@ def test_a_restored_cluster_is_still_written_down(tmp_path: Path) -> None:
             assert [each["client_id"] for each in await _found(plane, path)] == ["test", "again"]
 
     trio.run(main)
+
+
+def test_what_ends_on_the_cluster_before_a_restore_is_not_taken_for_a_request_of_the_new_one() -> None:
+    connection = SimpleNamespace(peer_host="127.0.0.1", peer_port=1, listener="PLAINTEXT", node_id=1)
+    ctx: Any = SimpleNamespace(api_key=3, api_version=9, correlation_id=1, client_id="c", connection=connection)
+    cluster: Any = SimpleNamespace(controller=Mock(), interception=Mock())
+    transcript = Transcript(cluster, TranscriptSettings())
+    before, after = (Exchange(1, ctx, MetadataRequest(), 20, ManualClock()) for _ in range(2))
+    transcript.began(before)
+    transcript.moved(cluster)
+    transcript.began(after)
+    transcript.ended(before)
+    assert not transcript.entries
+    transcript.ended(after)
+    transcript.ended(after)
+    assert len(transcript.entries) == 1
+    assert transcript.open_ones == []
 
 
 def test_requests_without_an_answer(tmp_path: Path) -> None:
