@@ -216,11 +216,6 @@ class Interception:
             dispatcher.intercept(self)
             forget_shapes()
 
-    def detach(self, dispatcher: Dispatcher) -> None:
-        """The node is gone."""
-        self._dispatchers = [each for each in self._dispatchers if each[0] is not dispatcher]
-        dispatcher.intercept(None)
-
     def install(self, interceptor: Interceptor) -> None:
         """Put it behind those that are there."""
         was_active = self.active

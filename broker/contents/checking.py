@@ -13,10 +13,6 @@ from broker.contents.model import ContentsError, Path, Problem
 MAX_PROBLEMS: Final = 20
 
 
-class _TooManyProblemsError(Exception):
-    """More are not looked for."""
-
-
 @define
 class Checker:
     """Collects problems. A value that is wrong is noted and read as None, so that the others are looked at too."""

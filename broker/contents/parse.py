@@ -75,11 +75,6 @@ def parse_contents(value: Any) -> Contents:
     return Contents(tuple(topics), tuple(groups))
 
 
-def parse_topics(value: Any) -> Contents:
-    """As `parse_contents`, of what stands below `topics`."""
-    return parse_contents({"topics": value})
-
-
 def _topics(check: Checker, value: Any, path: Path) -> list[TopicContents]:
     if value is None:
         return []

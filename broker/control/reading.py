@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from attrs import define, frozen
+from attrs import define
 
 from kwire.records import BatchHeader, ControlType, Record, decode_control_type, iter_batches, read_records
 
@@ -14,14 +14,6 @@ if TYPE_CHECKING:
     from log.transaction_index import AbortedTransaction
 
 _READ_BYTES: Final = 1024 * 1024
-
-
-@frozen
-class Position:
-    """Where to go on in a partition."""
-
-    partition: int
-    offset: int
 
 
 @define

@@ -13,8 +13,6 @@ RELEASES: Final = (
 CURRENT: Final = RELEASES[-1]
 """What a broker without a personality speaks."""
 
-SETTING: Final = "kwire.as.version"
-
 
 class UnknownReleaseError(ValueError):
     """`text` names no release line; `allowed` are those there are."""
