@@ -49,6 +49,10 @@ class ClustersOfTest:
 
     def fork(self, parent: Cluster, **options: Any) -> Cluster:
         """A fork of a cluster as it is when it is first forked, and in it the topics that the marker names."""
+        from kwire.testing import Cluster
+
+        if not isinstance(parent, Cluster):
+            raise pytest.UsageError(f"{self._item.nodeid}: a fork is of a cluster; the fixture gives {parent!r}")
         topics = options.pop("topics", None)
         if options:
             raise pytest.UsageError(

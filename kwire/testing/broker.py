@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 from kwire.testing.cluster import Cluster
 from kwire.testing.http import DEFAULT_TIMEOUT_S, ControlClient, segment
 from kwire.testing.process import START_TIMEOUT_S, BrokerProcess
-from kwire.testing.topic_specs import TopicsGiven, config_text, topic_bodies
+from kwire.testing.topic_specs import TopicsGiven, config_texts, topic_bodies
 
 DEFAULT_CLUSTER: Final = "default"
 
@@ -116,7 +116,7 @@ class Broker:
             "racks": None if racks is None else list(racks),
             "topics": None if topics is None else topic_bodies(topics),
             "groups": groups,
-            "configs": None if configs is None else {key: config_text(value) for key, value in configs.items()},
+            "configs": None if configs is None else config_texts(configs),
             "as_version": as_version,
             "seed": seed,
             "now_ms": now_ms,

@@ -78,6 +78,8 @@ class Reader:
 
     def until(self, until: Until, timeout_s: float) -> list[Record]:
         """See `Cluster.consume_until`."""
+        if not (isinstance(until, int) or callable(until)):
+            raise TypeError(f"a number of records or a function of a record is waited for, not {until!r}")
         deadline = time.monotonic() + timeout_s
         found: list[Record] = []
         reason = ""

@@ -91,6 +91,11 @@ def test_consume_until_a_record_of_a_topic_that_is_not_there_yet(cluster: Cluste
     later.join()
 
 
+def test_consume_until_neither_a_number_nor_a_function(cluster: Cluster) -> None:
+    with pytest.raises(TypeError, match="not '3'"):
+        cluster.consume_until("orders", "3")  # type: ignore[arg-type]
+
+
 def test_consume_until_in_vain_tells_what_was_read(cluster: Cluster) -> None:
     cluster.produce("orders", "a", "b")
     with pytest.raises(

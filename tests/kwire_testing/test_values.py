@@ -80,7 +80,16 @@ def test_topics_in_each_form() -> None:
     ]
 
 
-@pytest.mark.parametrize("given", ["orders", {"orders": "6"}, {"orders": [6]}])
-def test_what_is_no_topics(given: Any) -> None:
-    with pytest.raises(TypeError, match="orders"):
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("orders", "orders"),
+        ({"orders": "6"}, "orders"),
+        ({"orders": [6]}, "orders"),
+        (3, "topics are a list or a dict"),
+        ({"orders": {"configs": ["a"]}}, "configs are a dict"),
+    ],
+)
+def test_what_is_no_topics(given: Any, told: str) -> None:
+    with pytest.raises(TypeError, match=told):
         topic_bodies(given)

@@ -133,9 +133,18 @@ def test_seeded_once_and_forked_for_each_test(run: Run, running_broker: Broker) 
         @pytest.mark.kafka(nodes=3)
         def test_not_both(kafka_cluster):
             pass
+
+        @pytest.fixture
+        def five():
+            return 5
+
+        @pytest.mark.kafka(snapshot="five")
+        def test_of_no_cluster(kafka_cluster):
+            pass
         """
     )
-    result.assert_outcomes(passed=5, errors=1)
+    result.assert_outcomes(passed=5, errors=2)
+    result.stdout.fnmatch_lines(["*UsageError: *test_of_no_cluster: a fork is of a cluster; the fixture gives 5"])
     result.stdout.fnmatch_lines(["*UsageError: *test_not_both: a fork has its parent's nodes; *"])
     assert running_broker.cluster_names() == before
 
