@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shutil
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,6 +83,9 @@ class Serve:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+            # What an ephemeral one had no time to remove.
+            for left in Path(tempfile.gettempdir()).glob(f"kwire-{self.process.pid}-*"):
+                shutil.rmtree(left, ignore_errors=True)
         if self.process.stdout is not None:
             self.process.stdout.close()
 
