@@ -161,12 +161,12 @@ class VirtualClusters:
         try:
             cluster, storage = self._serve(taken.spec, nodes, _clock(state), taken.root.twin())
             cluster.controller.raise_leader_epochs(seen)
-        except StartError:
+        except StartError as error:
             cluster, storage = self._as_before(virtual, nodes, state, before)
             virtual.storage = storage
             virtual.replaced(cluster)
             old.discard()
-            raise
+            raise StartError(f"{error} The cluster is as it was, at {virtual.bootstrap_servers}.") from None
         virtual.storage = storage
         virtual.replaced(cluster)
         old.discard()
