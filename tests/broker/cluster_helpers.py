@@ -27,6 +27,7 @@ from kwire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from kwire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from kwire.records import RecordBatchBuilder, iter_batches, read_records
 from log.storage import Storage
+from tests.broker.server_helpers import LIMIT_S
 
 
 @define
@@ -36,6 +37,8 @@ class Client:
     stream: trio.SocketStream
     client_id: str = "test"
     correlation_id: int = 0
+    """Of the last request; answered_id: of the last answer."""
+    answered_id: int = 0
 
     async def send(self, request: Any, version: int) -> Any:
         await self.send_only(request, version)
@@ -52,7 +55,8 @@ class Client:
         (size,) = struct.unpack(">i", await self._exactly(4))
         data = await self._exactly(size)
         key = _api_key(request_class)
-        _, offset = headers.decode_response_header(headers.response_header_version(key, version), data)
+        header, offset = headers.decode_response_header(headers.response_header_version(key, version), data)
+        self.answered_id = header.correlation_id
         module = __import__(request_class.__module__, fromlist=["x"])
         response_class = getattr(module, request_class.__name__.replace("Request", "Response"))
         return codec.decode(response_class, version, data, offset)
@@ -78,10 +82,7 @@ class Client:
 
     async def produce(self, topic: str, *values: bytes, partition: int = 0, acks: int = -1, timestamp: int = 1) -> Any:
         """The partition's answer."""
-        data = PartitionProduceData(index=partition, records=batch(*values, timestamp=timestamp))
-        request = ProduceRequest(
-            acks=acks, timeout_ms=1000, topic_data=[TopicProduceData(name=topic, partition_data=[data])]
-        )
+        request = produce_request(topic, *values, partition=partition, acks=acks, timestamp=timestamp)
         response = await self.send(request, 9)
         return response.responses[0].partition_responses[0]
 
@@ -114,6 +115,13 @@ def fetch_request(
     return FetchRequest(
         max_wait_ms=max_wait_ms, min_bytes=min_bytes, topics=[FetchTopic(topic=topic, partitions=[wanted])]
     )
+
+
+def produce_request(
+    topic: str, *values: bytes, partition: int = 0, acks: int = -1, timestamp: int = 1
+) -> ProduceRequest:
+    data = PartitionProduceData(index=partition, records=batch(*values, timestamp=timestamp))
+    return ProduceRequest(acks=acks, timeout_ms=1000, topic_data=[TopicProduceData(name=topic, partition_data=[data])])
 
 
 def batch(*values: bytes, timestamp: int = 1) -> bytes:
@@ -174,7 +182,7 @@ async def running_server(directory: Path, *, clean: bool = True) -> AsyncIterato
     async with trio.open_nursery() as nursery:
         nursery.start_soon(reactor.run)
         try:
-            with trio.fail_after(20):
+            with trio.fail_after(LIMIT_S):
                 running = Running(server, directory)
                 yield running
         finally:

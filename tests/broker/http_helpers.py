@@ -23,6 +23,7 @@ from broker.http.endpoint import Endpoint
 from broker.http.guard import Guard
 from broker.virtual.registry import VirtualClusters
 from tests.broker.cluster_helpers import Running, running_server
+from tests.broker.server_helpers import LIMIT_S
 
 
 @define
@@ -148,7 +149,7 @@ async def served(
         )
 
     door = HttpDoor(settings, made, clock.call_later)
-    with trio.fail_after(20):
+    with trio.fail_after(LIMIT_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(door.run)
             yield Door(door)

@@ -38,10 +38,9 @@ SHOP = {
 
 async def made(cluster: Cluster, declared: Any) -> Applied:
     done = start(apply(cluster, parse_contents(declared)))
-    with trio.fail_after(5):
-        while not done.done:
-            await trio.lowlevel.checkpoint()
-            cluster.clock.advance(1)  # type: ignore[attr-defined]
+    while not done.done:
+        await trio.lowlevel.checkpoint()
+        cluster.clock.advance(1)  # type: ignore[attr-defined]
     return done.result()
 
 
