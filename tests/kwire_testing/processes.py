@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 
-LIMIT_S = 20
+LIMIT_S = 90
 
 
 class Watched:

@@ -16,7 +16,7 @@ def ask(bootstrap_servers: str, api: ApiKey, version: int, request: Any, client_
     host, _, port = bootstrap_servers.partition(",")[0].rpartition(":")
     head = headers.encode_request_header(headers.RequestHeader(api, version, 1, client_id))
     body = codec.encode(request, version)
-    with socket.create_connection((host, int(port)), timeout=20) as connection, connection.makefile("rb") as stream:
+    with socket.create_connection((host, int(port)), timeout=90) as connection, connection.makefile("rb") as stream:
         connection.sendall(struct.pack(">i", len(head) + len(body)) + head + body)
         (size,) = struct.unpack(">i", stream.read(4))
         data = stream.read(size)

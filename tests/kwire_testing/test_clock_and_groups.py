@@ -42,7 +42,7 @@ def with_clients(scene: Callable[[Connect], Awaitable[None]]) -> None:
 
     async def main() -> None:
         try:
-            with trio.fail_after(20):
+            with trio.fail_after(90):
                 await scene(connect)
         finally:
             for client in clients:

@@ -23,7 +23,7 @@ def test_the_commands_of_the_page(broker: Broker) -> None:
         env={**os.environ, "KWIRE": broker.url},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 0, done.stderr + done.stdout
     assert '"value":{"total":9.5}' in done.stdout

@@ -22,7 +22,7 @@ from kwire.testing import wait_for
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache"
 RECIPES = ROOT / "examples" / "recipes"
-LIMIT_S = 60
+LIMIT_S = 180
 FETCH_S = 120
 COMPILE_S = 600
 JUNIT = "1.13.4"

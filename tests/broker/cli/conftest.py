@@ -23,7 +23,7 @@ from click.testing import CliRunner, Result
 from broker.cli.main import cli
 
 ROOT: Final = Path(__file__).parents[3]
-LIMIT_S: Final = 30
+LIMIT_S: Final = 90
 
 
 class Serve:

@@ -75,7 +75,7 @@ def test_the_url_leads_there(host: str) -> None:
     except OSError:
         pytest.skip("this machine has no IPv6")
     parts = urlsplit(door.url)
-    socket.create_connection((parts.hostname, parts.port), timeout=10).close()
+    socket.create_connection((parts.hostname, parts.port), timeout=90).close()
     door.close()
 
 
@@ -87,7 +87,7 @@ def test_the_second_line_of_the_ready_file(start: Start) -> None:
     # Apache Kafka 4.3.1 takes 376 MB at the same point; a sixth of it is the bound.
     assert psutil.Process(serve.process.pid).memory_info().rss < 376_000_000 / 6
     port = int(url.removeprefix("http://127.0.0.1:"))
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=90)
     connection.request("GET", "/v1")
     assert json.load(connection.getresponse())["clusters"] == ["default"]
     assert serve.stop() == 0
@@ -133,6 +133,6 @@ trio.run(main)
 
 def test_nothing_is_loaded_before_the_first_connection(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, str(tmp_path / "data")], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", _PROGRAM, str(tmp_path / "data")], capture_output=True, text=True, timeout=90
     )
     assert done.stdout == "[] []\n", done.stderr
