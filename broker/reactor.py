@@ -278,6 +278,8 @@ class Reactor:
             self._idle = False
 
     def _wake(self) -> None:
+        if self._wake_fd < 0:  # closed: a thread's result comes too late
+            return
         with contextlib.suppress(BlockingIOError):
             os.eventfd_write(self._wake_fd, 1)
 
@@ -288,7 +290,9 @@ class Reactor:
     def close(self) -> None:
         """Release the loop's own descriptors. The sockets belong to their owners."""
         self._epoll.close()
-        os.close(self._wake_fd)
+        # Its number is soon another file's, which a thread that ends late must not write to.
+        wake_fd, self._wake_fd = self._wake_fd, -1
+        os.close(wake_fd)
 
 
 def loop_time_ms() -> float:

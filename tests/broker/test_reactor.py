@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from pathlib import Path
 
 import pytest
 import trio
@@ -29,6 +31,20 @@ def test_a_timer_fires_while_the_loop_is_idle() -> None:
     reactor.add_clock(clock)
     clock.call_later(5, lambda: done.resolve(None))
     run_until(reactor, done)
+
+
+def test_a_thread_that_ends_after_the_close_writes_to_no_other_file(tmp_path: Path) -> None:
+    reactor = Reactor()
+    wake_fd = reactor._wake_fd
+    reactor.close()
+    opened = [os.open(tmp_path / str(number), os.O_RDWR | os.O_CREAT) for number in range(wake_fd + 1)]
+    try:
+        assert wake_fd in opened
+        reactor.call_soon_threadsafe(lambda: None)
+        assert [os.fstat(each).st_size for each in opened] == [0] * len(opened)
+    finally:
+        for each in opened:
+            os.close(each)
 
 
 def test_work_in_a_thread_comes_back_on_the_loop() -> None:
