@@ -160,7 +160,6 @@ class VirtualClusters:
         self.server.remove(virtual.cluster)
         try:
             cluster, storage = self._serve(taken.spec, nodes, _clock(state), taken.root.twin())
-            cluster.controller.raise_leader_epochs(seen)
         except StartError as error:
             cluster, storage = self._as_before(virtual, nodes, state, before)
             virtual.storage = storage
@@ -170,6 +169,7 @@ class VirtualClusters:
         virtual.storage = storage
         virtual.replaced(cluster)
         old.discard()
+        cluster.controller.raise_leader_epochs(seen)
         return virtual
 
     def _as_before(

@@ -13,9 +13,12 @@ import pytest
 import trio
 
 from broker.cluster import Cluster
+from broker.controller.controller import Controller
 from broker.start_error import StartError
 from broker.virtual.cluster import VirtualCluster
 from broker.virtual.errors import UnknownClusterError
+from kwire.error_codes import ErrorCode
+from kwire.errors import ApiError
 from tests.broker.virtual.helpers import Plane, plane
 
 
@@ -100,6 +103,25 @@ def test_a_restore_whose_port_is_taken_leaves_the_cluster_as_it_was(
             monkeypatch.undo()
             p.clusters.restore("c", "s")
             assert await (await p.connect(virtual)).values("t") == []
+            p.clusters.delete("c")
+            assert p.clusters.all() == []
+
+    trio.run(main)
+
+
+def test_a_restore_that_cannot_write_metadata_leaves_a_cluster_that_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise ApiError(ErrorCode.KAFKA_STORAGE_ERROR)
+
+    async def main() -> None:
+        async with plane(tmp_path) as p:
+            virtual = await kept(p)
+            monkeypatch.setattr(Controller, "raise_leader_epochs", refused)
+            with pytest.raises(ApiError):
+                p.clusters.restore("c", "s")
+            assert await (await p.connect(virtual)).values("t") == [], "the snapshot's data, at the cluster's port"
             p.clusters.delete("c")
             assert p.clusters.all() == []
 
