@@ -80,7 +80,7 @@ def test_waiting_and_following(cluster: Cluster) -> None:
     follower.start()
     metadata(cluster, "a")
     metadata(cluster, "b")
-    follower.join(20)
+    follower.join(90)
     assert [each.topics for each in followed] == [["a"], ["b"]]
     assert followed == cluster.transcript.wait_for(2, api="Metadata")
 

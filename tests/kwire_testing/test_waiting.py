@@ -69,7 +69,7 @@ def test_an_asyncio_loop_ends_while_the_thread_of_a_cancelled_call_still_waits()
     release, ended = threading.Event(), threading.Event()
 
     def work() -> None:
-        release.wait(10)
+        release.wait(90)
         ended.set()
 
     async def conversation() -> None:
@@ -79,7 +79,7 @@ def test_an_asyncio_loop_ends_while_the_thread_of_a_cancelled_call_still_waits()
     asyncio.run(conversation())
     assert not ended.is_set()
     release.set()
-    assert ended.wait(10)
+    assert ended.wait(90)
 
 
 def test_errors_arrive_from_a_thread_of_asyncio() -> None:

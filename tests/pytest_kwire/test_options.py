@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,12 @@ def test_a_broker_that_cannot_start(pytester: pytest.Pytester) -> None:
 
 def test_nobody_at_the_url(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TEST)
-    result = pytester.runpytest_inprocess(*QUIET, "--kwire-url", "http://127.0.0.1:1")
+    with socket.socket() as held:  # and does not listen
+        held.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{held.getsockname()[1]}"
+        result = pytester.runpytest_inprocess(*QUIET, "--kwire-url", url)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*BrokerUnreachableError: no kwire answers at http://127.0.0.1:1: *"])
+    result.stdout.fnmatch_lines([f"*BrokerUnreachableError: no kwire answers at {url}: *"])
 
 
 def test_a_broker_that_dies_during_the_run_is_told_at_its_end(pytester: pytest.Pytester) -> None:
