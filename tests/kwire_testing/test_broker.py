@@ -34,7 +34,11 @@ def test_the_process_own_cluster_has_a_handle(broker: Broker) -> None:
 def test_a_token_is_sent() -> None:
     def answer(asked: Asked) -> Answer:
         known = asked.headers.get("authorization") == "Bearer secret"
-        return Answer({}) if known else Answer({"error": {"code": "unauthorized", "message": "no token"}}, 401)
+        return (
+            Answer({"clusters": 0})
+            if known
+            else Answer({"error": {"code": "unauthorized", "message": "no token"}}, 401)
+        )
 
     with fake_server(answer) as server:
         Broker.connect(server.url, "secret").close()
