@@ -174,6 +174,7 @@ class GroupCoordinator:
         """Commit the offsets of `topics`: those of the request that exist, with names and ids filled in."""
         try:
             shard = self._shards.of(request.group_id)
+            shard.check_stores()
 
             def operate(waiter: Waiter, decision: Decision) -> None:
                 decision.answer(waiter, commit(shard.state, request, topics, api_version, decision))

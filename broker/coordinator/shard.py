@@ -77,6 +77,7 @@ class Shard(Generic[StateT]):
         self._committed = 0
         self._loader: Iterator[int] | None = None
         self._loaded_at_ms = float("-inf")
+        self._short_of_replicas = False
         self._when_active: list[Callable[[StateT, AnyDecision], None]] = []
 
     # Operations
@@ -87,6 +88,14 @@ class Shard(Generic[StateT]):
             raise ApiError(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
         if self.status is not ShardStatus.ACTIVE:
             raise ApiError(ErrorCode.NOT_COORDINATOR)
+
+    def check_stores(self) -> None:
+        """COORDINATOR_NOT_AVAILABLE: too few replicas were in sync for what was to be stored last; until it is tried again.
+
+        Kafka tells commits so each time. "Loading" would be told a hundred times, and some clients hand that on.
+        """
+        if self._short_of_replicas:
+            raise ApiError(ErrorCode.COORDINATOR_NOT_AVAILABLE)
 
     def submit(self, operate: Callable[[Waiter, AnyDecision], None]) -> Deferred[Any]:
         """Run an operation that answers `waiter`, now or later. ApiError: refused, nothing was changed."""
@@ -268,6 +277,7 @@ class Shard(Generic[StateT]):
     def load(self) -> None:
         """Read the log: the first slice at once, the rest a slice a turn, so that other shards are served meanwhile."""
         self.status = ShardStatus.LOADING
+        self._short_of_replicas = False
         self.state = self._machine.new_state()
         self._appended = self._committed = 0
         self._loader = self._read_log(self.state)
@@ -334,6 +344,7 @@ class Shard(Generic[StateT]):
     def _fail(self, error: BaseException, answers: list[tuple[Waiter, Any]]) -> None:
         log.error("partition %d: storing %s failed, loading them anew: %s", self.partition, self._machine.noun, error)
         refusal = ApiError(refusal_code(error))
+        self._short_of_replicas = refusal.code is ErrorCode.COORDINATOR_NOT_AVAILABLE
         waiting = [waiter for waiter, _ in answers]
         for pending in self._pending:
             waiting += [waiter for waiter, _ in pending.answers]
@@ -362,6 +373,7 @@ class Shard(Generic[StateT]):
     def close(self) -> None:
         """Answer all that waits with NOT_COORDINATOR and stop."""
         self.status = ShardStatus.CLOSED
+        self._short_of_replicas = False
         self._loader = None
         waiting = [waiter for pending in self._pending for waiter, _ in pending.answers]
         for waiter in waiting + self._drop_state():
