@@ -90,7 +90,7 @@ class Shard(Generic[StateT]):
             raise ApiError(ErrorCode.NOT_COORDINATOR)
 
     def check_stores(self) -> None:
-        """COORDINATOR_NOT_AVAILABLE: too few replicas were in sync for what was to be stored last; until it is tried again.
+        """COORDINATOR_NOT_AVAILABLE where too few replicas were in sync for what came last, until it is tried again.
 
         Kafka tells commits so each time. "Loading" would be told a hundred times, and some clients hand that on.
         """
