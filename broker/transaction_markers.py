@@ -51,8 +51,8 @@ class TransactionMarkers:
         """Append the marker to each partition; finished when all of them are committed or refused.
 
         UNKNOWN_TOPIC_OR_PARTITION: not here (or its log cannot be read: to be tried again); NOT_LEADER_OR_FOLLOWER: a
-        replica that follows, or its groups are being loaded; INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED: a later one has been here;
-        KAFKA_STORAGE_ERROR.
+        replica that follows, or its groups are being loaded; INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED: a
+        later one has been here; KAFKA_STORAGE_ERROR.
         """
         done: Deferred[dict[PartitionKey, ErrorCode]] = Deferred()
         codes: dict[PartitionKey, ErrorCode] = {}
