@@ -23,6 +23,10 @@ from broker.cli.output import CommandError, NoBrokerError
 R = TypeVar("R")
 
 DEFAULT_HTTP: Final = "http://127.0.0.1:9380"
+_HINT: Final = (
+    "Start one with `kwire serve --http`, or name its URL with --http or KWIRE_HTTP. This command is "
+    "kwire's own: other Kafkas have nothing like it."
+)
 
 
 @define
@@ -50,7 +54,10 @@ class ControlDoor:
     def request(self, method: str, path: str, body: Any = None, query: Mapping[str, str | int] | None = None) -> Any:
         """The decoded answer of a path from the root (`/v1/...`)."""
         with self.explained():
-            return self.client.request(method, path, body, query)
+            answer = self.client.request(method, path, body, query)
+        if answer is not None and not isinstance(answer, dict):
+            raise NoBrokerError(f"what answers at {self.url} is no kwire", hint=_HINT)
+        return answer
 
     def get(self, *segments: str, query: Mapping[str, str | int] | None = None) -> Any:
         """GET below the cluster."""
@@ -83,17 +90,15 @@ class ControlDoor:
         except ControlRequestError as error:
             raise self._refused(error) from None
         except (BrokerUnreachableError, OSError) as error:
-            raise NoBrokerError(
-                str(error),
-                hint="Start one with `kwire serve --http`, or name its URL with --http or KWIRE_HTTP. This command is "
-                "kwire's own: other Kafkas have nothing like it.",
-            ) from None
+            raise NoBrokerError(str(error), hint=_HINT) from None
         except KwireError as error:
             raise CommandError(str(error)) from None
 
     def _refused(self, error: Any) -> CommandError:
         if error.status == 401:
             return CommandError(error.message, hint="Give the token with --token or KWIRE_HTTP_TOKEN.")
+        if error.code == "http":
+            return NoBrokerError(f"what answers at {self.url} is no kwire: {error.message[:200]}", hint=_HINT)
         if error.code == "unknown_path":
             return CommandError(f"{self.url} does not know this: {error.message}", hint="It may be an older kwire.")
         allowed = error.allowed

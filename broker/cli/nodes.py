@@ -11,22 +11,21 @@ from broker.cli.control import ControlDoor, control_options
 from broker.cli.output import Column, Output, output_options
 
 _COLUMNS: Final = (
-    Column("node", "NODE", right=True),
-    Column("rack", "RACK"),
-    Column("state", "STATE"),
-    Column("replication", "REPLICATION"),
-    Column("address", "ADDRESS"),
-    Column("leads", "LEADS", right=True),
-    Column("replicas", "REPLICAS", right=True),
-    Column("in_sync", "IN SYNC", right=True),
-    Column("controller", "CONTROLLER"),
+    Column("node", "Node", right=True),
+    Column("rack", "Rack"),
+    Column("state", "State"),
+    Column("address", "Address"),
+    Column("leads", "Leads", right=True),
+    Column("replicas", "Replicas", right=True),
+    Column("in_sync", "In sync", right=True),
+    Column("controller", "Controller"),
 )
 _REPLICAS: Final = (
-    Column("node", "NODE", right=True),
-    Column("rack", "RACK"),
-    Column("role", "ROLE"),
-    Column("in_sync", "IN SYNC"),
-    Column("log_end_offset", "LOG END OFFSET", right=True),
+    Column("node", "Node", right=True),
+    Column("rack", "Rack"),
+    Column("role", "Role"),
+    Column("in_sync", "In sync"),
+    Column("log_end_offset", "Log end offset", right=True),
 )
 
 
@@ -48,7 +47,11 @@ def nodes() -> None:
 @output_options
 def list_nodes(door: ControlDoor, output: Output) -> None:
     """All of them, with how many partitions they lead."""
-    output.rows([_row(each) for each in door.get("nodes")["nodes"]], _COLUMNS)
+    rows = [_row(each) for each in door.get("nodes")["nodes"]]
+    if not output.as_json:
+        rows = [{**row, "state": _state(row), "controller": row["controller"] or None} for row in rows]
+    racks = any(row["rack"] for row in rows)
+    output.rows(rows, [column for column in _COLUMNS if racks or column.key != "rack"])
 
 
 @nodes.command()
@@ -145,9 +148,12 @@ def _row(node: Mapping[str, Any]) -> dict[str, Any]:
     return {**node, "address": f"{first['host']}:{first['port']}"}
 
 
+def _state(node: Mapping[str, Any]) -> str:
+    return str(node["state"]) + (", its replication frozen" if node["replication"] == "frozen" else "")
+
+
 def _tell(node: Mapping[str, Any], output: Output) -> None:
-    state = node["state"] + (", its replication frozen" if node["replication"] == "frozen" else "")
-    output.done(f"node {node['node']} is {state}; it leads {node['leads']} partitions", node)
+    output.done(f"node {node['node']} is {_state(node)}; it leads {node['leads']} partitions", node)
 
 
 def _show(found: Mapping[str, Any], output: Output) -> None:

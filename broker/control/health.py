@@ -50,6 +50,9 @@ async def readyz(call: Call) -> Json:
     virtual = call.plane.clusters.get(call.query.cluster)
     cluster = virtual.cluster
     reasons = list(_not_serving(call, cluster))
+    rules = virtual.failing_produces
+    if rules:
+        reasons.append(f"fault rules let produces fail: {_some(rules)}")
     paths = [directory.path for directory in cluster.manager.online_directories]
     if not paths:
         reasons.append("no log directory is online: see the log for why they failed")
@@ -84,6 +87,9 @@ def _not_serving(call: Call, cluster: Cluster) -> Iterator[str]:
                 leaderless.append(f"{topic.name}-{index}")
             elif len(partition.isr) < least:
                 too_few.append(f"{topic.name}-{index}")
+    offline = [f"{log.topic}-{log.partition}" for log in cluster.manager.open_logs() if log.offline]
+    if offline:
+        yield f"partitions whose disk failed: {_some(offline)}"
     if leaderless:
         yield f"partitions without a leader: {_some(leaderless)}"
     if too_few:
@@ -119,7 +125,8 @@ endpoints = [
         answer=Readiness,
         summary="Whether a produce would succeed now",
         description="200, or 503 with the reasons: the broker stops, no listener is open, the controller has failed,"
-        " partitions have no leader or too few replicas in sync, no log directory is online or has room.",
+        " partitions have no leader, too few replicas in sync or a disk that failed, a fault rule lets produces fail,"
+        " no log directory is online or has room.",
         tag="about",
         open=True,
         also=[503],

@@ -120,6 +120,11 @@ class Faults:
         self._remove([rule])
         return rule
 
+    def failing_produces(self) -> list[Rule]:
+        """The active rules with which a produce fails, for whoever it is."""
+        now_ms, monotonic_ms = self._clock.now_ms(), self._clock.monotonic_ms()
+        return [rule for rule in self._rules.values() if not rule.is_over(monotonic_ms, now_ms) and rule.fails_produces]
+
     def clear(self) -> list[Rule]:
         """Remove all."""
         rules = self.all()

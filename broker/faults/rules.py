@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING, Final, Literal
 from attrs import define, field
 
 from broker.faults.spec import RuleSpec, text_fits
+from kwire.api_keys import ApiKey
 
 if TYPE_CHECKING:
     from broker.deferred import Deferred
     from broker.faults.answers import Element, Key, Subject
 
 RECENT: Final = 20
+
+# A rule with one of these is about some producers, and says nothing of the others.
+_OF_SOME: Final = ("version", "client_id", "client_software", "transactional_id", "listener")
+_LOSING: Final = ("drop_connection", "drop_request", "drop_reply", "connect", "disk_full")
 
 State = Literal["active", "spent", "expired"]
 
@@ -79,6 +84,19 @@ class Rule:
     @property
     def is_spent(self) -> bool:
         return self.spec.times is not None and self.fired >= self.spec.times
+
+    @property
+    def fails_produces(self) -> bool:
+        """Whether, while it is active, whoever produces next to what it is about surely fails."""
+        spec = self.spec
+        if spec.probability < 1.0 or spec.every > 1 or self.matched < spec.skip:
+            return False
+        if any(getattr(spec, name) is not None for name in _OF_SOME):
+            return False
+        if spec.is_request and ApiKey.PRODUCE not in spec.keys:
+            return False
+        lost = any(getattr(spec, name) for name in _LOSING) or "append" in spec.disk_error or spec.stall is True
+        return lost or any(each is not None for each in (spec.error, spec.corrupt, spec.truncate))
 
     def is_over(self, monotonic_ms: float, now_ms: int) -> bool:
         """Whether it acts no more. Once expired it stays so."""

@@ -72,6 +72,11 @@ class VirtualCluster:
         return self._faults
 
     @property
+    def failing_produces(self) -> list[str]:
+        """The fault rules that let a produce fail now."""
+        return [] if self._faults is None else [str(rule) for rule in self._faults.failing_produces()]
+
+    @property
     def bootstrap_servers(self) -> str:
         """`host:port,...`: the first listener of each node, as a client of this machine reaches it."""
         servers = []

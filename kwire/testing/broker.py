@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from kwire.testing.cluster import Cluster
+from kwire.testing.errors import BrokerUnreachableError
 from kwire.testing.http import DEFAULT_TIMEOUT_S, ControlClient, segment
 from kwire.testing.process import START_TIMEOUT_S, BrokerProcess
 from kwire.testing.topic_specs import TopicsGiven, config_texts, topic_bodies
@@ -56,7 +57,9 @@ class Broker:
         Raises BrokerUnreachableError when nobody answers there.
         """
         http = ControlClient(url, token, timeout_s=timeout_s)
-        http.request("GET", "/v1")
+        about = http.request("GET", "/v1")
+        if not isinstance(about, dict) or "clusters" not in about:
+            raise BrokerUnreachableError(f"what answers at {http.url} is no kwire")
         return cls(http)
 
     def __enter__(self) -> Self:

@@ -129,8 +129,11 @@ class ControlClient:
         try:
             connection.request("GET", self._target(path, query), headers=self._headers("text/event-stream"))
             response = connection.getresponse()
+            kind = response.headers.get_content_type()
             if response.status != 200:
-                _answer(response.status, response.headers.get_content_type(), response.read())
+                _answer(response.status, kind, response.read())
+            if kind != "text/event-stream":
+                raise BrokerUnreachableError(f"what answers at {self.url} is no kwire: {kind} where events should be")
             return EventStream(connection, response)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
@@ -210,4 +213,4 @@ def _answer(status: int, content_type: str, data: bytes) -> Any:
 
 
 def _shown(data: bytes) -> str:
-    return data[:_SHOWN_CHARACTERS].decode("utf-8", "replace") or "(nothing)"
+    return " ".join(data[:_SHOWN_CHARACTERS].decode("utf-8", "replace").split()) or "(nothing)"

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from kwire.testing import BrokerUnreachableError, ControlClient, ControlRequestError, KwireError
+from kwire.testing import Broker, BrokerUnreachableError, ControlClient, ControlRequestError, KwireError
 from kwire.testing.http import segment
 from tests.kwire_testing.fake_server import Answer, Asked, fake_server
 
@@ -148,3 +148,11 @@ def test_a_refused_subscription_is_an_error() -> None:
         with pytest.raises(ControlRequestError, match="unknown_cluster"):
             client.events("/v1/clusters/x/transcript/events")
         client.close()
+
+
+def test_pages_of_others_are_no_kwire() -> None:
+    with fake_server(lambda _asked: Answer(b"<h1>hello</h1>", content_type="text/html")) as server:
+        with pytest.raises(BrokerUnreachableError, match="is no kwire"):
+            Broker.connect(server.url)
+        with pytest.raises(BrokerUnreachableError, match="text/html where events should be"):
+            ControlClient(server.url).events("/v1/clusters/default/transcript/events")

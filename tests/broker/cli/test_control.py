@@ -22,7 +22,7 @@ from broker.cli.output import Column, Output, output_options
 @control_options
 @output_options
 def shown(door: ControlDoor, output: Output) -> None:
-    output.rows(door.get("things", "a/b", query={"n": 1}), [Column("id", "Id")])
+    output.rows([door.get("things", "a/b", query={"n": 1})], [Column("id", "Id")])
 
 
 @click.command()
@@ -69,7 +69,7 @@ def answering(status: int, answer: Any) -> Iterator[tuple[str, list[tuple[str, s
 
 
 def test_requests() -> None:
-    with answering(200, [{"id": 5}]) as (url, requests):
+    with answering(200, {"id": 5}) as (url, requests):
         result = CliRunner().invoke(shown, ["--http", url, "--cluster", "my shop", "--token", "secret"])
         assert (result.exit_code, result.stdout) == (0, '{"id":5}\n')
         assert requests == [("GET", "/v1/clusters/my%20shop/things/a%2Fb?n=1", "Bearer secret", b"")]
@@ -112,3 +112,19 @@ def test_nobody_answers() -> None:
     assert address in result.stderr
     assert "`kwire serve --http`" in result.stderr
     assert "other Kafkas have nothing like it" in result.stderr
+
+
+@pytest.mark.parametrize("answer", ["text", [1], 5])
+def test_what_answers_is_no_kwire(answer: Any) -> None:
+    with answering(200, answer) as (url, _):
+        result = CliRunner().invoke(changed, ["--http", url])
+    assert result.exit_code == 3
+    assert f"what answers at {url} is no kwire" in result.stderr
+
+
+def test_a_strangers_error_is_no_kwires() -> None:
+    with answering(404, ["<html>"]) as (url, _):
+        result = CliRunner().invoke(shown, ["--http", url])
+    assert result.exit_code == 3
+    assert f"what answers at {url} is no kwire" in result.stderr
+    assert "KWIRE_HTTP" in result.stderr

@@ -180,6 +180,53 @@ def test_a_cluster_whose_nodes_are_stopped_is_not_ready(tmp_path: Path) -> None:
     with_plane(tmp_path, scene)
 
 
+def test_while_a_fault_lets_produces_fail_it_is_not_ready(tmp_path: Path) -> None:
+    async def scene(plane: Plane) -> None:
+        plane.clusters.create(ClusterSpec(name="c"))
+        await plane.post("/v1/clusters/c/topics", {"name": "t"})
+        rules = "/v1/clusters/c/faults"
+        for fails in (
+            {"disk_full": True},
+            {"disk_error": ["append"], "topic": "t"},
+            {"connect": "refuse"},
+            {"api": "Produce", "error": "NOT_LEADER_OR_FOLLOWER"},
+            {"drop_reply": True, "times": 1},
+        ):
+            await plane.post(rules, {"name": "mine", **fails})
+            answer = await plane.request("GET", "/readyz?cluster=c")
+            assert answer.status == 503, fails
+            assert "(mine)" in answer.json["reasons"][0]
+            await plane.request("DELETE", rules)
+            assert (await plane.get("/readyz?cluster=c"))["ready"]
+        for passes in (
+            {"api": "Fetch", "error": "NOT_LEADER_OR_FOLLOWER"},
+            {"api": "Produce", "client_id": "one", "drop_connection": True},
+            {"api": "Produce", "delay_ms": 5},
+            {"disk_error": ["read"]},
+            {"disk_full": True, "probability": 0.5},
+        ):
+            await plane.post(rules, passes)
+            assert (await plane.get("/readyz?cluster=c"))["ready"], passes
+
+    with_plane(tmp_path, scene)
+
+
+def test_a_partition_whose_disk_failed_is_told(tmp_path: Path) -> None:
+    async def scene(plane: Plane) -> None:
+        client = await plane.running.connect(plane.default)
+        await client.create_topic("t", 1)
+        await plane.post("/v1/clusters/default/faults", {"disk_error": ["append"], "topic": "t", "times": 1})
+        lost = await plane.request("POST", "/v1/clusters/default/topics/t/records", {"records": [{"value": "x"}]})
+        assert lost.status == 503
+        answer = await plane.request("GET", "/readyz")
+        assert answer.status == 503
+        assert answer.json["reasons"] == ["partitions whose disk failed: t-0"]
+        await plane.request("DELETE", "/v1/clusters/default/faults")
+        assert (await plane.get("/readyz"))["ready"]
+
+    with_plane(tmp_path, scene)
+
+
 def test_many_partitions_are_told_in_pieces(tmp_path: Path) -> None:
     async def scene(plane: Plane) -> None:
         await (await plane.running.connect(plane.default)).create_topic("wide", 1201)
