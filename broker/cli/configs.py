@@ -22,7 +22,7 @@ from broker.cli.config_requests import (
 )
 from broker.cli.lazy import KafkaStyleGroup
 from broker.cli.metadata import all_topics, config_pairs, found_topics, topic_names
-from broker.cli.output import Column, Output, output_options
+from broker.cli.output import Column, CommandError, Output, output_options, plain_text
 
 _TYPES: Final = {
     "topics": TOPIC,
@@ -114,8 +114,8 @@ def describe_command(
     with kafka.admin() as admin:
         if not resources:
             resources = _all_of(admin, kind)
-        elif kind == TOPIC:
-            found_topics(admin, [name for _, name in resources])
+        else:
+            _check(admin, kind, resources)
         rows = describe(admin, resources, everything=everything or kind == BROKER_LOGGER)
     columns = [Column("name", "Config"), Column("value", "Value"), Column("source", "Set by")]
     if len(resources) != 1:
@@ -125,6 +125,17 @@ def describe_command(
         rows = [row | {"value": "(hidden)"} if row["sensitive"] else row for row in rows]
     what = RESOURCE_NAMES[kind]
     output.rows(rows, columns, empty=f"Nothing is set for the {what}. --all shows defaults too.")
+
+
+def _check(admin: Any, kind: int, resources: list[Resource]) -> None:
+    """Raises CommandError for topics and brokers that are not there, with those that are."""
+    if kind == TOPIC:
+        found_topics(admin, [name for _, name in resources])
+    elif kind in (BROKER, BROKER_LOGGER):
+        ids = sorted(int(each["broker_id"]) for each in admin.describe_cluster()["brokers"])
+        for _, name in resources:
+            if name and int(name) not in ids:
+                raise CommandError(f"there is no broker {name}; there are {plain_text(ids)}")
 
 
 def _all_of(admin: Any, kind: int) -> list[Resource]:
@@ -180,8 +191,7 @@ def alter_command(
     if both:
         raise click.UsageError(f"{', '.join(both)}: set and deleted at once")
     with kafka.admin() as admin:
-        if kind == TOPIC:
-            found_topics(admin, [name for _, name in resources])
+        _check(admin, kind, resources)
         alter(admin, resources, values, removed, validate_only=validate_only)
     verb = "Would change" if validate_only else "Changed"
     for _, name in resources:

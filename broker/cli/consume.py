@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import IO, Final
 
 import click
 from attrs import define
@@ -166,7 +167,7 @@ def consume(
                 stream.write(b"".join(map(write, part)))
                 stream.flush()
                 printed += len(part)
-                if printed == count:
+                if printed == count or (not batch and nobody_reads(stream)):
                     break
             records.close()  # type: ignore[attr-defined]
     except KeyboardInterrupt:
@@ -176,6 +177,16 @@ def consume(
         return
     if not quiet and output.interactive:
         output.say(f"{counted(printed, 'record')}.")
+
+
+def nobody_reads(stream: IO[bytes]) -> bool:
+    """Whether this is a pipe whose other end is closed: no record would have to come to find that out."""
+    poll = select.poll()
+    try:
+        poll.register(stream.fileno(), 0)
+    except OSError:  # not a file of the system's
+        return False
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 @define

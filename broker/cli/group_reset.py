@@ -11,7 +11,7 @@ import click
 from attrs import frozen
 
 from broker.cli.metadata import EARLIEST, LATEST, found_topics, list_offsets, partitions_of
-from broker.cli.output import CommandError, plain_text
+from broker.cli.output import CommandError
 
 Place = tuple[str, int]
 
@@ -118,10 +118,5 @@ def _of_plan(plan: Mapping[Place, int]) -> dict[str, set[int]]:
 def _places(admin: Any, wanted: Mapping[str, set[int]]) -> list[tuple[str, int, int]]:
     places = []
     for topic in found_topics(admin, list(wanted)) if wanted else []:
-        only = wanted[topic["name"]]
-        missing = only - {each["partition_index"] for each in topic["partitions"]}
-        if missing:
-            last = len(topic["partitions"]) - 1
-            raise CommandError(f"{topic['name']} has partitions 0 to {last}, not {plain_text(sorted(missing))}")
-        places += partitions_of([topic], only)
+        places += partitions_of([topic], wanted[topic["name"]])
     return places

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from broker.cli.client import reason
-from broker.cli.output import CommandError
+from broker.cli.output import CommandError, plain_text
 
 Metadata = dict[str, Any]
 Partitions = dict[tuple[str, int], int]
@@ -95,7 +95,16 @@ def _some(names: Iterable[str], most: int = 8) -> str:
 
 
 def partitions_of(topics: Iterable[Metadata], only: Collection[int] = ()) -> list[tuple[str, int, int]]:
-    """(topic, partition, leader), in order; of `only` these partitions. leader -1: there is none."""
+    """(topic, partition, leader), in order; of `only` these partitions. leader -1: there is none.
+
+    Raises CommandError where a topic has no partition of such a number.
+    """
+    topics = list(topics)
+    for topic in topics:
+        missing = set(only) - {each["partition_index"] for each in topic["partitions"]}
+        if missing:
+            highest = len(topic["partitions"]) - 1
+            raise CommandError(f"{topic['name']} has partitions 0 to {highest}, not {plain_text(sorted(missing))}")
     return [
         (topic["name"], partition["partition_index"], partition["leader_id"])
         for topic in topics

@@ -31,11 +31,6 @@ class Plan:
         cls, admin: Any, topics: Sequence[Metadata], only: Collection[int], wanted: OffsetRange, *, committed: bool
     ) -> Plan:
         """Ask for what the range means now. Raises CommandError for partitions that are not there or have no leader."""
-        for topic in topics:
-            missing = set(only) - {each["partition_index"] for each in topic["partitions"]}
-            if missing:
-                highest = len(topic["partitions"]) - 1
-                raise CommandError(f"{topic['name']} has partitions 0 to {highest}, not {min(missing)}")
         places = partitions_of(topics, only)
         lost = [f"{topic}-{index}" for topic, index, leader in places if leader < 0]
         if lost:

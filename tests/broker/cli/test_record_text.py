@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from contextlib import suppress
 
 import click
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.cli.consume import nobody_reads
 from broker.cli.offset_range import OffsetError, OffsetRange, Position, offset_range
 from broker.cli.record_format import (
     Consumed,
@@ -212,3 +214,12 @@ def test_times() -> None:
             duration_ms(wrong)
     with pytest.raises(click.UsageError, match="before 1970"):
         moment_ms("1969-01-01")
+
+
+def test_a_pipe_that_nobody_reads_any_more_is_seen_without_writing() -> None:
+    reading, writing = os.pipe()
+    with open(writing, "wb", buffering=0) as stream:
+        assert not nobody_reads(stream)
+        os.close(reading)
+        assert nobody_reads(stream)
+    assert not nobody_reads(io.BytesIO())

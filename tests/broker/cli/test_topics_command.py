@@ -96,6 +96,8 @@ def test_offsets_and_trim(command: Command) -> None:
     trimmed = command.rows("topics", "trim", "orders", "-p", "0", "-o", "2", "-y")
     assert trimmed == [{"topic": "orders", "partition": 0, "start_offset": 2}]
     assert command.rows("topics", "offsets", "orders", "-p", "0")[0]["records"] == 1
+    for arguments in (["trim", "orders", "-p", "7", "-o", "1", "-y"], ["offsets", "orders", "-p", "7"]):
+        assert "orders has partitions 0 to 1, not 7" in command.refused("topics", *arguments)
 
 
 def test_what_create_refuses(command: Command) -> None:
@@ -203,6 +205,8 @@ def test_configs_of_brokers(command: Command) -> None:
     assert sources["log.retention.ms"] == "broker"
     names = {row["name"] for row in command.rows("configs", "describe", "--entity-type", "brokers", "--entity-default")}
     assert "log.cleaner.threads" in names
+    for arguments in (["configs", "describe", "--broker", "9"], [*alter, "--entity-name", "9", "--delete-config", "x"]):
+        assert "there is no broker 9; there are 1" in command.refused(*arguments)
     # A dry run changes nothing.
     command.run(*alter, "--entity-name", "1", "--add-config", "log.retention.ms=9", "--dry-run")
     command.run(*alter, "--entity-name", "1", "--delete-config", "log.retention.ms")
