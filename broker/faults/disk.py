@@ -113,17 +113,19 @@ class AskingFile(RealFile):
         self._real.drop_cache()
 
 
-def ask(storage: Storage, fail: Fail | None) -> bool:
-    """Let a storage ask `fail` before each operation, or nobody (None). False: this storage cannot."""
+def can_fail(storage: Storage) -> bool:
+    """Whether `ask` works with this storage."""
+    return isinstance(storage, RealStorage) or hasattr(storage, _ATTRIBUTE)
+
+
+def ask(storage: Storage, fail: Fail | None) -> None:
+    """Let a storage ask `fail` before each operation, or nobody (None)."""
     if isinstance(storage, RealStorage):
         storage.opener = None if fail is None else _opener(fail)
         for file in storage.cache.files():
             file.release()
-        return True
-    if not hasattr(storage, _ATTRIBUTE):
-        return False
-    cast(Any, storage).fail = fail
-    return True
+    else:
+        cast(Any, storage).fail = fail
 
 
 def _opener(fail: Fail) -> Callable[[RealFile, str], OpenFile]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from broker.faults.acting import FaultInterceptor
 from broker.faults.answers import Subject
-from broker.faults.disk import DiskFaults, ask
+from broker.faults.disk import DiskFaults, ask, can_fail
 from broker.faults.rules import Rule
 from broker.faults.spec import RuleError, RuleSpec, parse, text_fits
 from kwire.api_keys import ApiKey
@@ -78,7 +78,7 @@ class Faults:
         now_ms = self._clock.now_ms()
         if spec.until_ms is not None and spec.until_ms <= now_ms:
             raise RuleError("until_ms", f"until_ms is over: it is {now_ms} there (milliseconds since 1970)")
-        if spec.is_disk and not self._can_fail():
+        if spec.is_disk and not can_fail(self._cluster.storage):
             name = "disk_full" if spec.disk_full else "disk_error"
             raise RuleError(name, "this cluster's storage cannot be made to fail")
         rule = Rule(
@@ -234,12 +234,6 @@ class Faults:
         if bool(rules) != self._asking:
             self._asking = bool(rules)
             ask(self._cluster.storage, self._disk.failure if rules else None)
-
-    def _can_fail(self) -> bool:
-        from log.storage import RealStorage
-
-        storage = self._cluster.storage
-        return isinstance(storage, RealStorage) or hasattr(storage, "fail")
 
     def _settle_gates(self, rules: list[Rule]) -> None:
         if not rules and not self._gated:

@@ -92,40 +92,26 @@ def _sample(record: Record) -> Sample:
 def without_records(message: Any, samples: int) -> tuple[Any, int]:
     """The message with summaries in place of records, and how many bytes of records it had. The message stays."""
     if type(message) is ProduceRequest:
-        return _produce(message, samples)
+        return _with_summaries(message, "topic_data", "partition_data", samples)
     if type(message) is FetchResponse:
-        return _fetch(message, samples)
+        return _with_summaries(message, "responses", "partitions", samples)
     return message, 0
 
 
-def _produce(request: ProduceRequest, samples: int) -> tuple[ProduceRequest, int]:
+def _with_summaries(message: Any, topics: str, partitions: str, samples: int) -> tuple[Any, int]:
+    """topics, partitions: the names of these arrays in the message and in a topic."""
     size = 0
-    topics = []
-    for topic in request.topic_data:
-        partitions = []
-        for data in topic.partition_data:
+    changed_topics = []
+    for topic in getattr(message, topics):
+        changed = []
+        for data in getattr(topic, partitions):
             kept: Any = None
             if data.records is not None:
                 size += len(data.records)
                 kept = of_piece(data.records, samples)
-            partitions.append(_replaced(data, "records", kept))
-        topics.append(_replaced(topic, "partition_data", partitions))
-    return _replaced(request, "topic_data", topics), size
-
-
-def _fetch(response: FetchResponse, samples: int) -> tuple[FetchResponse, int]:
-    size = 0
-    topics = []
-    for topic in response.responses:
-        partitions = []
-        for data in topic.partitions:
-            kept: Any = None
-            if data.records is not None:
-                size += len(data.records)
-                kept = of_piece(data.records, samples)
-            partitions.append(_replaced(data, "records", kept))
-        topics.append(_replaced(topic, "partitions", partitions))
-    return _replaced(response, "responses", topics), size
+            changed.append(_replaced(data, "records", kept))
+        changed_topics.append(_replaced(topic, partitions, changed))
+    return _replaced(message, topics, changed_topics), size
 
 
 def _replaced(message: S, name: str, value: Any) -> S:

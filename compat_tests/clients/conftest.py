@@ -10,6 +10,7 @@ from compat_tests.clients import warnings_log
 from compat_tests.clients.support import Endpoint
 from compat_tests.clients.warnings_log import WarningsLog
 from compat_tests.targets import Broker
+from kwire.testing import Broker as KwireBroker
 
 CLIENT_LOGGERS = ("kafka", "aiokafka", "librdkafka", "asyncio")
 
@@ -57,3 +58,12 @@ def _no_threads_left() -> Iterator[None]:
     yield
     for thread in set(threading.enumerate()) - before:
         thread.join(5)
+
+
+@pytest.fixture(scope="module")
+def own_broker(target_name: str) -> Iterator[KwireBroker]:
+    """A kwire with its HTTP door, for what only kwire does to its clients on purpose."""
+    if target_name != "kwire":
+        pytest.skip("clusters that fail on purpose are kwire's own")
+    with KwireBroker.start() as broker:
+        yield broker

@@ -22,14 +22,6 @@ def client_log() -> None:
     """Faults make clients warn; that is what they are for."""
 
 
-@pytest.fixture(scope="module")
-def own_broker(target_name: str) -> Iterator[Broker]:
-    if target_name != "kwire":
-        pytest.skip("fault rules are kwire's own")
-    with Broker.start() as broker:
-        yield broker
-
-
 @pytest.fixture
 def cluster(own_broker: Broker) -> Iterator[Cluster]:
     with own_broker.create_cluster(topics={"orders": 1}) as cluster:

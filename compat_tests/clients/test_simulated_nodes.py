@@ -27,14 +27,6 @@ def client_log() -> None:
     """Stopped nodes make clients warn; that is what they are for."""
 
 
-@pytest.fixture(scope="module")
-def own_broker(target_name: str) -> Iterator[Broker]:
-    if target_name != "kwire":
-        pytest.skip("nodes that are stopped at will are kwire's own")
-    with Broker.start() as broker:
-        yield broker
-
-
 @pytest.fixture
 def cluster(own_broker: Broker) -> Iterator[Cluster]:
     configs = {"group.initial.rebalance.delay.ms": "0", "offsets.topic.num.partitions": "6"}

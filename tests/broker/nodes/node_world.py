@@ -115,29 +115,9 @@ class Nodes:
         )
         await (await self.at(node_id)).send_only(request, version)
 
-    async def fetch(
-        self,
-        node_id: int,
-        topic: str,
-        offset: int = 0,
-        *,
-        version: int = 12,
-        rack: str = "",
-        epoch: int = -1,
-        last_epoch: int = -1,
-        max_wait_ms: int = 0,
-    ) -> Any:
-        """The whole answer of a node."""
-        await self.begin_fetch(
-            node_id,
-            topic,
-            offset,
-            version=version,
-            rack=rack,
-            epoch=epoch,
-            last_epoch=last_epoch,
-            max_wait_ms=max_wait_ms,
-        )
+    async def fetch(self, node_id: int, topic: str, offset: int = 0, *, version: int = 12, **more: Any) -> Any:
+        """The whole answer of a node. more: as of `begin_fetch`."""
+        await self.begin_fetch(node_id, topic, offset, version=version, **more)
         return await (await self.at(node_id)).receive(FetchRequest, version)
 
     async def begin_fetch(
